@@ -1,0 +1,1 @@
+//! The host side: runtime, shim, images, network, DNS, health, logs.

@@ -1,0 +1,1 @@
+//! Object kinds, typed ids and units, validation, host protocol types and error codes.

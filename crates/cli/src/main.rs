@@ -1,0 +1,3 @@
+//! The `freehold` binary.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! OCI images: types, content store, pack and unpack.

@@ -1,0 +1,1 @@
+//! Links, bridges, routes, nftables and namespaces as idempotent calls.

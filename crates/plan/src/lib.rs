@@ -1,0 +1,1 @@
+//! Pure decisions: placement, rollout, restart, addresses, host convergence and the plan linter.

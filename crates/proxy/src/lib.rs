@@ -1,0 +1,1 @@
+//! The ingress: pure routing and balancing decisions and the engine.

@@ -1,0 +1,1 @@
+//! The state store: one trait over bytes with memory and SQLite backends.

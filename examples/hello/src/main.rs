@@ -1,0 +1,3 @@
+//! The example app.
+
+fn main() {}
