@@ -1,1 +1,29 @@
-//! Object kinds, typed ids and units, validation, host protocol types and error codes.
+//! Freehold's object kinds, typed ids and units, validation, host protocol types and error codes.
+//!
+//! Everything here is plain data and pure functions: no runtime, sockets, files or clock. Server,
+//! agent, command line and tests share these types; JSON on the wire uses the field names as
+//! written here, and a field that a reader does not know is kept by the store's documents.
+
+pub mod app;
+pub mod assignment;
+pub mod certificate;
+pub mod deployment;
+pub mod digest;
+pub mod environment;
+pub mod error;
+pub mod event;
+pub mod host;
+pub mod id;
+pub mod ingress;
+pub mod instance;
+pub mod manifest;
+pub mod network;
+pub mod protocol;
+pub mod registry;
+pub mod release;
+pub mod secret;
+pub mod status;
+pub mod team;
+pub mod time;
+pub mod token;
+pub mod unit;

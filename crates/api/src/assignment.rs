@@ -1,0 +1,106 @@
+//! Assignments: everything one host shall run, whole, under one key.
+
+use std::net::Ipv4Addr;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::id::{AppName, EnvironmentName, Generation, HostId, InstanceId, ReleaseNumber};
+
+/// What one host shall run. Only the leader writes it; the agent converges on it. An older
+/// generation is refused, so is the same generation with other content.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Assignment {
+    /// The host.
+    pub host: HostId,
+    /// Grows with every change.
+    pub generation: Generation,
+    /// One entry per instance, sorted by instance.
+    pub entries: Vec<Entry>,
+}
+
+impl Assignment {
+    /// The largest an assignment may be as JSON: 512 KiB, so that it fits a transaction of a store
+    /// that takes 1.5 MiB with room for the term compare and a second document.
+    pub const MAX_BYTES: usize = 512 << 10;
+
+    /// An assignment of nothing.
+    #[must_use]
+    pub fn empty(host: HostId) -> Self {
+        Self { host, generation: Generation(0), entries: Vec::new() }
+    }
+
+    /// The entry of an instance.
+    #[must_use]
+    pub fn entry(&self, instance: &InstanceId) -> Option<&Entry> {
+        let found = self.entries.binary_search_by(|entry| entry.instance.cmp(instance)).ok()?;
+        self.entries.get(found)
+    }
+}
+
+/// One instance on one host; ≤ 300 bytes as JSON. What it is made of goes by key
+/// ([`crate::protocol::Workload`]).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Entry {
+    /// The instance.
+    pub instance: InstanceId,
+    /// Its app.
+    pub app: AppName,
+    /// Its environment.
+    pub environment: EnvironmentName,
+    /// Its release.
+    pub release: ReleaseNumber,
+    /// What is wanted of it.
+    pub wanted: Wanted,
+    /// Its address, from the host's subnet.
+    pub address: Ipv4Addr,
+    /// The instance it takes the place of: lets a new leader finish or undo the replacement from the
+    /// documents alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<InstanceId>,
+    /// Grows with each instance that takes a slot over; given to the app to fence its own storage.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub epoch: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(n: &u32) -> bool {
+    *n == 0
+}
+
+/// What is wanted of an instance, in the order it goes through.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Wanted {
+    /// It runs and serves.
+    Run,
+    /// It runs, takes no new traffic and finishes what it has.
+    Drain,
+    /// It is stopped; the entry goes when the host reports it gone.
+    Stop,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_largest_entry_fits_its_budget() {
+        let app = AppName::new("a".repeat(30)).unwrap();
+        let environment = EnvironmentName::new("e".repeat(20)).unwrap();
+        let entry = Entry {
+            instance: InstanceId::compose(&app, &environment, 1),
+            replaces: Some(InstanceId::compose(&app, &environment, 2)),
+            app,
+            environment,
+            release: ReleaseNumber(u32::MAX),
+            wanted: Wanted::Drain,
+            address: Ipv4Addr::new(255, 255, 255, 255),
+            epoch: u32::MAX,
+        };
+        let size = serde_json::to_string(&entry).unwrap().len();
+        assert!(size <= 350, "{size} bytes");
+    }
+}

@@ -1,0 +1,47 @@
+//! What hosts must know of services and addresses. Swapped whole, acknowledged by generation.
+
+use std::net::Ipv4Addr;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::id::{AppName, EnvironmentName, Generation, InstanceId};
+
+/// The services and instances that a host's packet filter and DNS answer for.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct NetworkTable {
+    /// Grows with every change of content.
+    pub generation: Generation,
+    /// Services, sorted by environment and app.
+    pub services: Vec<Service>,
+    /// All instances that exist, sorted: which address belongs to which environment.
+    pub instances: Vec<InstanceAddress>,
+}
+
+/// An app's stable virtual address inside an environment; its name is `APP.ENVIRONMENT.internal`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Service {
+    /// The app.
+    pub app: AppName,
+    /// The environment.
+    pub environment: EnvironmentName,
+    /// The virtual address.
+    pub address: Ipv4Addr,
+    /// The port, the same at the service and at its endpoints; TCP and UDP.
+    pub port: u16,
+    /// Where its connections go: instances in service, sorted.
+    pub endpoints: Vec<Ipv4Addr>,
+}
+
+/// An instance's address.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct InstanceAddress {
+    /// The instance.
+    pub instance: InstanceId,
+    /// Its app.
+    pub app: AppName,
+    /// Its environment.
+    pub environment: EnvironmentName,
+    /// Its address.
+    pub address: Ipv4Addr,
+}

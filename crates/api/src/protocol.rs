@@ -1,0 +1,148 @@
+//! What agents and servers say to each other. The agent dials out and holds one stream; frames are
+//! a length and JSON. Documents come whole with a generation: an older one is refused, so is the same
+//! generation with other content.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::assignment::Assignment;
+use crate::host::Capacity;
+use crate::id::{AppName, EnvironmentName, Generation, HostId, InstanceId, ReleaseNumber};
+use crate::ingress::IngressTable;
+use crate::manifest::Spec;
+use crate::network::NetworkTable;
+use crate::registry::Registry;
+use crate::release::Image;
+use crate::status::HostStatus;
+use crate::unit::Millis;
+
+/// The version of the protocol; a server refuses an agent with a higher one.
+pub const VERSION: u32 = 1;
+
+/// The largest frame as JSON, in bytes: an assignment (512 KiB) with the workloads of a full host
+/// (250 × 16 KiB = 4 MiB) and room.
+pub const MAX_FRAME_BYTES: usize = 8 << 20;
+
+/// How often an agent sends a heartbeat.
+pub const HEARTBEAT: Millis = Millis(250);
+
+/// From an agent to its server.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Up {
+    /// First on every stream.
+    Hello(Hello),
+    /// The host's report, whole, when it changed.
+    Status(HostStatus),
+    /// What the host and its proxy have in place.
+    Acknowledge(Acknowledge),
+    /// Still there.
+    Heartbeat,
+}
+
+/// Who an agent is.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Hello {
+    /// [`VERSION`] of the agent.
+    pub version: u32,
+    /// Its host; must agree with its certificate.
+    pub host: HostId,
+    /// The binary's version.
+    pub binary: String,
+    /// What the host has to give.
+    pub capacity: Capacity,
+}
+
+/// Which documents a host has in place; none is zero.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Acknowledge {
+    /// The network table that DNS and the packet filter have.
+    pub network: Generation,
+    /// The ingress table that the proxy has; none where the host serves no ingress.
+    pub ingress: Option<Generation>,
+}
+
+/// From a server to an agent.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+#[expect(clippy::large_enum_variant, reason = "decoded one at a time, never kept in numbers")]
+pub enum Down {
+    /// What to run.
+    Assignment {
+        /// The assignment, whole.
+        assignment: Assignment,
+        /// What its entries are made of; all that they name.
+        workloads: Vec<Workload>,
+    },
+    /// Services and addresses.
+    Network(NetworkTable),
+    /// Routes, where the host serves the ingress.
+    Ingress(IngressTable),
+    /// Registries off the cluster, with credentials.
+    Registries(Vec<Registry>),
+    /// Asks for log lines: the agent answers on a request of its own, `POST /agent/v1/logs/ID`.
+    Logs(LogRequest),
+    /// An image that holds are to be kept for, ahead of need.
+    Prefetch(Image),
+}
+
+/// What instances of a release in an environment are made of; the same for all of them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Workload {
+    /// The app.
+    pub app: AppName,
+    /// The environment.
+    pub environment: EnvironmentName,
+    /// The release.
+    pub release: ReleaseNumber,
+    /// The image.
+    pub image: Image,
+    /// The manifest, resolved for the environment.
+    pub spec: Spec,
+    /// Values of the secrets that the spec's environment names, by secret name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub secrets: BTreeMap<String, SecretValue>,
+}
+
+/// A secret's value; never shown.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct SecretValue(pub String);
+
+impl std::fmt::Debug for SecretValue {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SecretValue(…)")
+    }
+}
+
+/// Which log lines are wanted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogRequest {
+    /// Names the answer.
+    pub id: String,
+    /// The instance; dead ones as long as their logs are kept.
+    pub instance: InstanceId,
+    /// The last lines at most.
+    pub tail: u32,
+    /// Go on with new lines until the asker leaves.
+    pub follow: bool,
+}
+
+/// One log line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct LogLine {
+    /// The instance that wrote it.
+    pub instance: InstanceId,
+    /// When it was read.
+    pub at: crate::time::Timestamp,
+    /// Counts the instance's lines, from 1.
+    pub sequence: u64,
+    /// Whether it came by standard error.
+    pub stderr: bool,
+    /// The text, invalid UTF-8 replaced.
+    pub text: String,
+    /// Whether the line was cut here because it was too long.
+    #[serde(default)]
+    pub partial: bool,
+}
