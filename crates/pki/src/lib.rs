@@ -1,1 +1,34 @@
-//! Certificate authority, certificates, tokens and sealing.
+//! The cluster's own trust: certificate authority, certificates, tokens and sealed secrets.
+//!
+//! * [`CertificateAuthority`] signs, [`Identity`] is a certificate with its key, [`CaBundle`] is
+//!   what a peer trusts, [`PeerIdentity`] is what a certificate says about its holder.
+//! * [`ServerTls`] and [`ClientTls`] make `rustls` configurations (one provider: ring).
+//! * [`Token`] and [`TokenHash`] are opaque credentials and what may be stored of them.
+//! * [`Keyring`] seals secrets at rest.
+//!
+//! Nothing here reads a clock: the time is a parameter of every decision. Nothing here opens a
+//! socket, and no private value is ever shown by `Debug` or put into an error.
+
+mod bundle;
+mod ca;
+mod files;
+mod identity;
+mod keyring;
+mod peer;
+mod random;
+mod seal;
+mod tls;
+mod token;
+mod validity;
+
+pub use bundle::{BundleError, CaBundle, Fingerprint, ParseFingerprintError};
+pub use ca::{CaError, CertificateAuthority, HostKey, ServerNames};
+pub use files::{FileError, PRIVATE_MODE, PUBLIC_MODE, read_private, write_atomic};
+pub use identity::{Identity, IdentityError};
+pub use keyring::{Keyring, KeyringError, MasterKeyId};
+pub use peer::{PeerError, PeerIdentity, PeerRole};
+pub use seal::{MAX_SECRET_BYTES, SealContext, SealError, Sealed};
+pub use tls::{ClientAuth, ClientTls, SwappableIdentity, TlsError, install_provider, server_tls};
+pub use tls::{ServerTls, client_tls};
+pub use token::{MalformedTokenHash, Token, TokenError, TokenHash, TokenId, mint, verify};
+pub use validity::{Renewal, Validity};

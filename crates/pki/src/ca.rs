@@ -1,0 +1,354 @@
+//! The cluster's certificate authority: makes itself once, then signs what servers and hosts need.
+//! Decides nothing about who may have a certificate; its caller has checked that.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName,
+    DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PublicKeyData,
+    SanType, SerialNumber,
+};
+use rustls_pki_types::{
+    CertificateDer, CertificateSigningRequestDer, PrivateKeyDer, PrivatePkcs8KeyDer,
+};
+use x509_parser::prelude::{FromDer, X509Certificate};
+use zeroize::Zeroizing;
+
+use crate::bundle::{BundleError, CaBundle};
+use crate::files::{self, FileError, PRIVATE_MODE};
+use crate::identity::{Identity, IdentityError};
+use crate::peer::{PeerError, PeerIdentity, PeerRole, check_name};
+use crate::random;
+use crate::validity::{CA_LIFETIME, LEAF_LIFETIME, Validity};
+
+/// File of the authority's certificate in its directory; public.
+const CERTIFICATE_FILE: &str = "ca.pem";
+
+/// File of the authority's key in its directory; mode 0600.
+const KEY_FILE: &str = "ca.key";
+
+/// The most names and addresses in one server certificate: a machine has few, a VIP adds some.
+const MAX_NAMES: usize = 100;
+
+/// Why the authority could not be made, loaded or used.
+#[derive(Debug, thiserror::Error)]
+pub enum CaError {
+    /// A file could not be read or written.
+    #[error("keep the certificate authority's files")]
+    File(#[from] FileError),
+    /// The certificate is there and its key is not: nothing may be made up in its place.
+    #[error("load the certificate authority: {0} is there, its key is not")]
+    KeyMissing(std::path::PathBuf),
+    /// The certificate file is not an authority's.
+    #[error("load the certificate authority")]
+    Certificate(#[from] BundleError),
+    /// The key file holds no key, or another certificate's. No cause: it could quote the key.
+    #[error("load the certificate authority: its key does not fit its certificate")]
+    Key,
+    /// The files belong to another cluster's authority.
+    #[error("load the certificate authority: it is cluster {found:?}'s, not {wanted:?}'s")]
+    OtherCluster {
+        /// The cluster asked for.
+        wanted: String,
+        /// The cluster in the certificate.
+        found: String,
+    },
+    /// A name is malformed.
+    #[error("name the subject of a certificate")]
+    Name(#[from] PeerError),
+    /// A server's DNS name cannot stand in a certificate.
+    #[error("put name {0:?} into a certificate")]
+    DnsName(String),
+    /// More names and addresses than any server has.
+    #[error("put {0} names into a certificate: at most {MAX_NAMES} are allowed")]
+    TooManyNames(usize),
+    /// A request to sign is damaged or not signed by its own key.
+    #[error("accept a certificate signing request")]
+    Request(#[source] rcgen::Error),
+    /// The time is outside what certificates can say.
+    #[error("issue a certificate at {0}")]
+    Time(Timestamp),
+    /// Making a key or a signature failed.
+    #[error("sign a certificate")]
+    Sign(#[source] rcgen::Error),
+    /// What was signed is not usable; never seen, checked all the same.
+    #[error("use the certificate just signed")]
+    Signed(#[from] IdentityError),
+}
+
+/// The DNS names and addresses a server answers on.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ServerNames {
+    /// DNS names; a leading `*.` covers one label.
+    pub dns: Vec<String>,
+    /// IP addresses.
+    pub addresses: Vec<IpAddr>,
+}
+
+/// The authority of one cluster with its signing key.
+pub struct CertificateAuthority {
+    cluster: String,
+    bundle: CaBundle,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+impl CertificateAuthority {
+    /// Makes a new authority for `cluster`, valid for ten years from `now`.
+    ///
+    /// # Errors
+    /// [`CaError::Name`] for the cluster's name, [`CaError::Time`].
+    pub fn create(cluster: &str, now: Timestamp) -> Result<Self, CaError> {
+        check_name(cluster)?;
+        let key = KeyPair::generate().map_err(CaError::Sign)?;
+        let mut params =
+            params_for(Validity::issued_at(now, CA_LIFETIME)).ok_or(CaError::Time(now))?;
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        params.distinguished_name.push(DnType::OrganizationName, cluster);
+        params.distinguished_name.push(DnType::CommonName, "Freehold cluster authority");
+        let certificate = params.self_signed(&key).map_err(CaError::Sign)?;
+        Self::from_parts(certificate.der(), key)
+    }
+
+    /// Loads the authority of `cluster` from `directory`, or makes and saves it there. The caller
+    /// sees to it that nobody else does the same at once.
+    ///
+    /// # Errors
+    /// When the files are unreadable, too open, damaged, half there, or another cluster's.
+    pub fn load_or_create(
+        directory: &Path,
+        cluster: &str,
+        now: Timestamp,
+    ) -> Result<Self, CaError> {
+        match Self::load(directory) {
+            Ok(loaded) if loaded.cluster == cluster => Ok(loaded),
+            Ok(loaded) => {
+                Err(CaError::OtherCluster { wanted: cluster.to_owned(), found: loaded.cluster })
+            }
+            // The key is written first: without a certificate it has signed nothing yet.
+            Err(CaError::Certificate(BundleError::File(e))) if e.is_not_found() => {
+                let created = Self::create(cluster, now)?;
+                created.save(directory)?;
+                Ok(created)
+            }
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Loads `ca.pem` and `ca.key` from `directory`.
+    ///
+    /// # Errors
+    /// As [`CertificateAuthority::load_or_create`].
+    pub fn load(directory: &Path) -> Result<Self, CaError> {
+        let certificate_path = directory.join(CERTIFICATE_FILE);
+        let bundle = CaBundle::load(&certificate_path)?;
+        let text = match files::read_private(&directory.join(KEY_FILE)) {
+            Ok(text) => text,
+            Err(e) if e.is_not_found() => return Err(CaError::KeyMissing(certificate_path)),
+            Err(e) => return Err(e.into()),
+        };
+        let text = std::str::from_utf8(&text).map_err(|_| CaError::Key)?;
+        let key = KeyPair::from_pem(text).map_err(|_| CaError::Key)?;
+        Self::from_parts(&bundle.certificates()[0], key)
+    }
+
+    /// Writes `ca.key` (0600), then `ca.pem`, into `directory`, which must exist.
+    ///
+    /// # Errors
+    /// [`CaError::File`].
+    pub fn save(&self, directory: &Path) -> Result<(), CaError> {
+        let key = Zeroizing::new(self.issuer.key().serialize_pem());
+        files::write_atomic(&directory.join(KEY_FILE), key.as_bytes(), PRIVATE_MODE)?;
+        self.bundle.save(&directory.join(CERTIFICATE_FILE))?;
+        Ok(())
+    }
+
+    /// The cluster whose members it signs.
+    #[must_use]
+    pub fn cluster(&self) -> &str {
+        &self.cluster
+    }
+
+    /// What peers need to trust it.
+    #[must_use]
+    pub fn bundle(&self) -> &CaBundle {
+        &self.bundle
+    }
+
+    /// Issues a certificate and key for the server `name`, good as either end of a connection.
+    ///
+    /// # Errors
+    /// When a name is malformed or there are too many.
+    pub fn issue_server(
+        &self,
+        name: &str,
+        names: &ServerNames,
+        now: Timestamp,
+    ) -> Result<Identity, CaError> {
+        let key = HostKey::generate()?;
+        let peer = PeerIdentity::new(&self.cluster, PeerRole::Server, name)?;
+        let certificate = self.sign(&key.0, &peer, names, now)?;
+        key.into_identity(certificate)
+    }
+
+    /// Issues a certificate and key for the host `name`; for an agent in the same process. Others
+    /// send a request ([`HostKey::request`]), so that their key never travels.
+    ///
+    /// # Errors
+    /// When the name is malformed.
+    pub fn issue_host(&self, name: &str, now: Timestamp) -> Result<Identity, CaError> {
+        let key = HostKey::generate()?;
+        let peer = PeerIdentity::new(&self.cluster, PeerRole::Host, name)?;
+        let certificate = self.sign(&key.0, &peer, &ServerNames::default(), now)?;
+        key.into_identity(certificate)
+    }
+
+    /// Signs the key of a request in DER for the host `name`. Only the key and the proof that the
+    /// asker holds it are taken from the request; every name in it is ignored.
+    ///
+    /// # Errors
+    /// [`CaError::Request`] when it is damaged or its signature is wrong.
+    pub fn sign_host_request(
+        &self,
+        request: &[u8],
+        name: &str,
+        now: Timestamp,
+    ) -> Result<CertificateDer<'static>, CaError> {
+        let peer = PeerIdentity::new(&self.cluster, PeerRole::Host, name)?;
+        let request = CertificateSigningRequestDer::from(request);
+        let request =
+            CertificateSigningRequestParams::from_der(&request).map_err(CaError::Request)?;
+        self.sign(&request.public_key, &peer, &ServerNames::default(), now)
+    }
+
+    fn sign(
+        &self,
+        key: &impl PublicKeyData,
+        peer: &PeerIdentity,
+        names: &ServerNames,
+        now: Timestamp,
+    ) -> Result<CertificateDer<'static>, CaError> {
+        let count = names.dns.len() + names.addresses.len();
+        if count > MAX_NAMES {
+            return Err(CaError::TooManyNames(count));
+        }
+        let mut params =
+            params_for(Validity::issued_at(now, LEAF_LIFETIME)).ok_or(CaError::Time(now))?;
+        params.is_ca = IsCa::ExplicitNoCa;
+        params.use_authority_key_identifier_extension = true;
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        if peer.role() == PeerRole::Server {
+            params.extended_key_usages.push(ExtendedKeyUsagePurpose::ServerAuth);
+        }
+        params.distinguished_name.push(DnType::OrganizationName, self.cluster.as_str());
+        params.distinguished_name.push(DnType::CommonName, peer.name());
+        params.subject_alt_names = alternative_names(peer, names)?;
+        let certificate = params.signed_by(key, &self.issuer).map_err(CaError::Sign)?;
+        Ok(certificate.der().clone())
+    }
+
+    fn from_parts(certificate: &CertificateDer<'static>, key: KeyPair) -> Result<Self, CaError> {
+        let bundle = CaBundle::new(vec![certificate.clone()])?;
+        let (_, parsed) =
+            X509Certificate::from_der(certificate).map_err(|_| BundleError::NotAnAuthority(1))?;
+        if parsed.public_key().raw != key.subject_public_key_info() {
+            return Err(CaError::Key);
+        }
+        let cluster = parsed
+            .subject()
+            .iter_organization()
+            .next()
+            .and_then(|name| name.as_str().ok())
+            .unwrap_or_default()
+            .to_owned();
+        check_name(&cluster)?;
+        let issuer = Issuer::from_ca_cert_der(certificate, key).map_err(CaError::Sign)?;
+        Ok(Self { cluster, bundle, issuer })
+    }
+}
+
+impl fmt::Debug for CertificateAuthority {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CertificateAuthority")
+            .field("cluster", &self.cluster)
+            .field("certificates", &self.bundle)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A host's private key before, and between, its certificates (ECDSA on P-256).
+pub struct HostKey(KeyPair);
+
+impl HostKey {
+    /// Makes a new key.
+    ///
+    /// # Errors
+    /// [`CaError::Sign`] when the cryptography refuses.
+    pub fn generate() -> Result<Self, CaError> {
+        KeyPair::generate().map(Self).map_err(CaError::Sign)
+    }
+
+    /// A signing request in DER that proves possession of the key and asks for no name.
+    ///
+    /// # Errors
+    /// [`CaError::Sign`].
+    pub fn request(&self) -> Result<Vec<u8>, CaError> {
+        let mut params = CertificateParams::default();
+        params.distinguished_name = DistinguishedName::new();
+        let request = params.serialize_request(&self.0).map_err(CaError::Sign)?;
+        Ok(request.der().to_vec())
+    }
+
+    /// Joins the key with the certificate that was signed for it.
+    ///
+    /// # Errors
+    /// [`CaError::Signed`] when the certificate is for another key.
+    pub fn into_identity(self, certificate: CertificateDer<'static>) -> Result<Identity, CaError> {
+        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(self.0.serialize_der()));
+        Ok(Identity::new(vec![certificate], key)?)
+    }
+}
+
+impl fmt::Debug for HostKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("HostKey")
+    }
+}
+
+/// Parameters common to all certificates; `None` when certificates cannot say the time
+/// (RFC 5280 §4.1.2.5 ends in the year 9999, and years before 1970 make no sense here).
+fn params_for(validity: Validity) -> Option<CertificateParams> {
+    let time = |at: Timestamp| {
+        let seconds = u64::try_from(at.as_second()).ok()?;
+        (seconds < 253_402_300_800)
+            .then(|| rcgen::date_time_ymd(1970, 1, 1) + Duration::from_secs(seconds))
+    };
+    let mut params = CertificateParams::default();
+    params.not_before = time(validity.not_before)?;
+    params.not_after = time(validity.not_after)?;
+    params.distinguished_name = DistinguishedName::new();
+    // 127 random bits; the first bit stays clear, the number is positive (RFC 5280 §4.1.2.2).
+    let mut serial = random::bytes::<16>();
+    serial[0] = serial[0] & 0x3f | 0x40;
+    params.serial_number = Some(SerialNumber::from_slice(&serial));
+    Some(params)
+}
+
+fn alternative_names(peer: &PeerIdentity, names: &ServerNames) -> Result<Vec<SanType>, CaError> {
+    let uri = peer.to_string();
+    let uri = uri.as_str().try_into().map_err(|_| CaError::DnsName(uri.clone()))?;
+    let mut out = vec![SanType::URI(uri)];
+    for name in &names.dns {
+        let bare = name.strip_prefix("*.").unwrap_or(name);
+        let valid = rustls_pki_types::DnsName::try_from(bare).is_ok() && bare.is_ascii();
+        let text = valid.then(|| name.as_str().try_into().ok()).flatten();
+        out.push(SanType::DnsName(text.ok_or_else(|| CaError::DnsName(name.clone()))?));
+    }
+    out.extend(names.addresses.iter().map(|address| SanType::IpAddress(*address)));
+    Ok(out)
+}
