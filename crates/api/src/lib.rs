@@ -12,6 +12,7 @@ pub mod digest;
 pub mod environment;
 pub mod error;
 pub mod event;
+pub mod frame;
 pub mod host;
 pub mod id;
 pub mod ingress;
