@@ -1,1 +1,6 @@
 //! The host side: runtime, shim, images, network, DNS, health, logs.
+
+pub mod cgroup;
+pub mod rootfs;
+pub mod runtime;
+pub mod shim;
