@@ -1,6 +1,6 @@
 //! The rules that look at more than one value, or at more of one than its kind. Each is told once,
-//! at the value that an override brought, if one did; a rule about a value that was found wrong
-//! already is silent.
+//! at the value that an override brought, if one did; a rule about a value that could not be read
+//! is silent.
 
 mod later;
 mod process;
@@ -20,6 +20,7 @@ const MAX_SCRATCH: Bytes = Bytes(64 << 40);
 
 /// Checks a spec against the tree it was read from.
 pub(super) fn check(spec: &Spec, root: &Node, cx: &mut Context) {
+    cx.reading_done();
     let mut rules = Rules { root, cx };
     image(spec, &mut rules);
     process::check(spec, &mut rules);
@@ -49,13 +50,6 @@ fn scratch_sum(spec: &Spec) -> Bytes {
 /// A path of keys.
 fn keys<const N: usize>(keys: [&str; N]) -> Vec<Step> {
     keys.into_iter().map(|key| Step::Key(key.to_owned())).collect()
-}
-
-/// A path of keys and the index of an item.
-fn item<const N: usize>(path: [&str; N], index: usize) -> Vec<Step> {
-    let mut path = keys(path);
-    path.push(Step::Item(index));
-    path
 }
 
 /// Where rules look values up, and where they tell what is broken.
@@ -88,10 +82,22 @@ impl<'a> Rules<'a> {
         Some(found).filter(|found| !matches!(found.node.value, Value::Null))
     }
 
+    /// The path of an item of a list as it was read: items that could not be read are not counted.
+    fn item<const N: usize>(&self, path: [&str; N], index: usize) -> Vec<Step> {
+        let list = keys(path);
+        let at = |index| [&list[..], &[Step::Item(index)]].concat();
+        let length = match self.find(&list).map(|found| &found.node.value) {
+            Some(Value::List(items)) => items.len(),
+            _ => 0,
+        };
+        let mut read = (0..length).map(at).filter(|path| !self.cx.is_unread(path));
+        read.nth(index).unwrap_or(list.clone())
+    }
+
     /// Tells that the values at `paths` don't fit together. The blame goes to the first one that an
     /// override brought, else to the first that is written at all.
     fn broken(&mut self, paths: &[Vec<Step>], message: impl Into<String>, hint: Option<String>) {
-        if paths.iter().any(|path| self.cx.is_wrong(path)) {
+        if paths.iter().any(|path| self.cx.is_unread(path)) {
             return;
         }
         let found: Vec<_> =
@@ -131,7 +137,7 @@ impl<'a> Rules<'a> {
         for (index, value) in items.iter().enumerate() {
             if items[..index].contains(value) {
                 let message = format!("{} is listed twice", quoted(&value.to_string()));
-                self.wrong(item(path, index), message, Some("remove one of them".into()));
+                self.wrong(self.item(path, index), message, Some("remove one of them".into()));
             }
         }
     }
@@ -209,7 +215,7 @@ fn health(spec: &Spec, rules: &mut Rules<'_>) {
         let path = if health.http.is_some() { http } else { tcp };
         let hint = Some("set process.port, or health.port".to_owned());
         let port = keys(["process", "port"]);
-        if !rules.cx.is_wrong(&port) && !rules.cx.is_wrong(&keys(["health", "port"])) {
+        if !rules.cx.is_unread(&port) && !rules.cx.is_unread(&keys(["health", "port"])) {
             rules.wrong(path, "needs a port to check", hint);
         }
     }

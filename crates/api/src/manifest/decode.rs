@@ -1,13 +1,11 @@
 //! From the tree to typed tables. A value that is wrong is noted and its default taken, so that one
 //! pass finds everything; the `table!` macro is the one list of a table's keys, defaults and ranges.
+//! How single values are read is in `value`.
 
-use std::collections::{BTreeMap, HashSet};
-use std::fmt::Display;
+use std::collections::HashSet;
 use std::ops::Range;
-use std::str::FromStr;
 
-use crate::id::{AppName, InvalidName, SecretName, TeamName, near_names};
-use crate::unit::{Bytes, InvalidUnit, MilliCpu, Millis};
+use crate::id::near_names;
 
 use super::problem::{MAX_PROBLEMS, Problem};
 use super::tree::{Entry, Node, Step, Table, Value, path_text};
@@ -29,7 +27,9 @@ pub(super) fn quoted(text: &str) -> String {
 pub(super) struct Context {
     at: Vec<Step>,
     problems: Vec<Problem>,
-    paths: HashSet<String>,
+    /// Values that could not be read, by path without the override that brought them.
+    unread: HashSet<String>,
+    reading_done: bool,
 }
 
 impl Context {
@@ -48,7 +48,9 @@ impl Context {
         message: String,
         hint: Option<String>,
     ) {
-        self.paths.insert(path_text(at));
+        if !self.reading_done {
+            self.unread.insert(path_text(at));
+        }
         if self.problems.len() >= MAX_PROBLEMS {
             return;
         }
@@ -62,9 +64,14 @@ impl Context {
         self.problems.push(Problem { path, message, hint, span });
     }
 
-    /// Whether the value at this path was found wrong already.
-    pub(super) fn is_wrong(&self, at: &[Step]) -> bool {
-        self.paths.contains(&path_text(at))
+    /// Ends the reading of values: what is noted from here on was read, but breaks a rule.
+    pub(super) fn reading_done(&mut self) {
+        self.reading_done = true;
+    }
+
+    /// Whether the value at this path could not be read.
+    pub(super) fn is_unread(&self, at: &[Step]) -> bool {
+        self.unread.contains(&path_text(at))
     }
 
     /// What was found.
@@ -93,6 +100,9 @@ impl Context {
     }
 
     fn unknown(&mut self, key: &str, entry: &Entry, known: &[&str]) {
+        if self.problems.len() >= MAX_PROBLEMS {
+            return;
+        }
         let short: String = key.chars().take(SHOWN).collect();
         let near = near_names(&short, known.iter().copied());
         let hint = match near.as_slice() {
@@ -138,216 +148,6 @@ pub(super) trait Ranged: Sized {
         low: Self::Bound,
         high: Self::Bound,
     ) -> Option<Self>;
-}
-
-fn outside(node: &Node, cx: &mut Context, given: &str, low: impl Display, high: impl Display) {
-    cx.fail(node, format!("{given} is out of range: allowed is {low} to {high}"), None);
-}
-
-macro_rules! integers {
-    ($($int:ty),*) => { $(
-        impl Ranged for $int {
-            type Bound = $int;
-            fn decode_in(node: &Node, cx: &mut Context, low: $int, high: $int) -> Option<$int> {
-                let number = match &node.value {
-                    Value::Integer(number) => *number,
-                    Value::Text(text) => {
-                        let hint = text.parse::<$int>().ok().map(|n| format!("write {n}, without quotes"));
-                        cx.fail(node, "expected a whole number, found text", hint);
-                        return None;
-                    }
-                    _ => {
-                        let found = node.kind();
-                        cx.fail(node, format!("expected a whole number, found {found}"), None);
-                        return None;
-                    }
-                };
-                let fits = <$int>::try_from(number).ok().filter(|n| (low..=high).contains(n));
-                if fits.is_none() {
-                    outside(node, cx, &number.to_string(), low, high);
-                }
-                fits
-            }
-        }
-    )* };
-}
-integers!(u16, u32);
-
-macro_rules! units {
-    ($($unit:ty, $example:literal, $plain:literal;)*) => { $(
-        impl Decode for $unit {
-            fn decode(node: &Node, cx: &mut Context) -> Option<$unit> {
-                unit(node, cx, $example, $plain)
-            }
-        }
-        impl Ranged for $unit {
-            type Bound = $unit;
-            fn decode_in(node: &Node, cx: &mut Context, low: $unit, high: $unit) -> Option<$unit> {
-                let value = <$unit>::decode(node, cx)?;
-                if !(low..=high).contains(&value) {
-                    outside(node, cx, &format!("\"{value}\""), low, high);
-                    return None;
-                }
-                Some(value)
-            }
-        }
-    )* };
-}
-units! {
-    MilliCpu, "250m", "";
-    Bytes, "128MiB", "B";
-    Millis, "10s", "s";
-}
-
-/// Reads a quantity; `plain` is the unit a bare number most likely meant.
-fn unit<T>(node: &Node, cx: &mut Context, example: &str, plain: &str) -> Option<T>
-where
-    T: FromStr<Err = InvalidUnit>,
-{
-    let text = match &node.value {
-        Value::Text(text) => text,
-        Value::Integer(number) => {
-            let hint = Some(format!("write it with its unit, e.g. \"{number}{plain}\""));
-            cx.fail(node, format!("expected text such as {example:?}, found a number"), hint);
-            return None;
-        }
-        _ => {
-            let found = node.kind();
-            cx.fail(node, format!("expected text such as {example:?}, found {found}"), None);
-            return None;
-        }
-    };
-    match text.parse() {
-        Ok(value) => Some(value),
-        Err(error) => {
-            cx.fail(node, error.to_string(), None);
-            None
-        }
-    }
-}
-
-/// Reads text; another kind of value is noted with what was expected.
-pub(super) fn text<'n>(node: &'n Node, cx: &mut Context, expected: &str) -> Option<&'n str> {
-    let hint = match &node.value {
-        Value::Text(text) => return Some(text),
-        Value::Integer(number) => Some(format!("write \"{number}\", with quotes")),
-        Value::Bool(value) => Some(format!("write \"{value}\", with quotes")),
-        _ => None,
-    };
-    cx.fail(node, format!("expected {expected}, found {}", node.kind()), hint);
-    None
-}
-
-impl Decode for String {
-    fn decode(node: &Node, cx: &mut Context) -> Option<Self> {
-        let text = text(node, cx, "text")?;
-        if text.contains('\0') {
-            cx.fail(node, "must not contain the character NUL", None);
-            return None;
-        }
-        Some(text.to_owned())
-    }
-}
-
-impl Decode for bool {
-    fn decode(node: &Node, cx: &mut Context) -> Option<Self> {
-        if let Value::Bool(value) = node.value {
-            return Some(value);
-        }
-        cx.fail(node, format!("expected true or false, found {}", node.kind()), None);
-        None
-    }
-}
-
-macro_rules! names {
-    ($($name:ty),*) => { $(
-        impl Decode for $name {
-            fn decode(node: &Node, cx: &mut Context) -> Option<Self> {
-                let text = text(node, cx, "text")?;
-                let checked: Result<Self, InvalidName> = text.parse();
-                match checked {
-                    Ok(name) => Some(name),
-                    Err(error) => {
-                        cx.fail(node, error.to_string(), None);
-                        None
-                    }
-                }
-            }
-        }
-    )* };
-}
-names!(AppName, TeamName, SecretName);
-
-impl<T: Decode> Decode for Option<T> {
-    fn decode(node: &Node, cx: &mut Context) -> Option<Self> {
-        T::decode(node, cx).map(Some)
-    }
-}
-
-impl<T: Ranged> Ranged for Option<T> {
-    type Bound = T::Bound;
-    fn decode_in(node: &Node, cx: &mut Context, low: T::Bound, high: T::Bound) -> Option<Self> {
-        T::decode_in(node, cx, low, high).map(Some)
-    }
-}
-
-/// Reads a list item by item; wrong items are noted and left out.
-fn list<T>(
-    node: &Node,
-    cx: &mut Context,
-    mut item: impl FnMut(&Node, &mut Context) -> Option<T>,
-) -> Option<Vec<T>> {
-    let Value::List(items) = &node.value else {
-        cx.fail(node, format!("expected a list, found {}", node.kind()), None);
-        return None;
-    };
-    let items = items.iter().enumerate();
-    Some(items.filter_map(|(i, node)| cx.inside(Step::Item(i), |cx| item(node, cx))).collect())
-}
-
-impl<T: Decode> Decode for Vec<T> {
-    fn decode(node: &Node, cx: &mut Context) -> Option<Self> {
-        list(node, cx, T::decode)
-    }
-}
-
-impl<T: Ranged<Bound: Copy>> Ranged for Vec<T> {
-    type Bound = T::Bound;
-    fn decode_in(node: &Node, cx: &mut Context, low: T::Bound, high: T::Bound) -> Option<Self> {
-        list(node, cx, |node, cx| T::decode_in(node, cx, low, high))
-    }
-}
-
-/// Reads a table whose keys are the developer's own; wrong values are noted and left out.
-fn map<T>(
-    node: &Node,
-    cx: &mut Context,
-    mut value: impl FnMut(&Node, &mut Context) -> Option<T>,
-) -> Option<BTreeMap<String, T>> {
-    let Some(table) = node.table() else {
-        cx.fail(node, format!("expected a table, found {}", node.kind()), None);
-        return None;
-    };
-    let mut map = BTreeMap::new();
-    for key in table.keys() {
-        if let Some(value) = cx.field(table, key, &mut value) {
-            map.insert(key.clone(), value);
-        }
-    }
-    Some(map)
-}
-
-impl<T: Decode> Decode for BTreeMap<String, T> {
-    fn decode(node: &Node, cx: &mut Context) -> Option<Self> {
-        map(node, cx, T::decode)
-    }
-}
-
-impl<T: Ranged<Bound: Copy>> Ranged for BTreeMap<String, T> {
-    type Bound = T::Bound;
-    fn decode_in(node: &Node, cx: &mut Context, low: T::Bound, high: T::Bound) -> Option<Self> {
-        map(node, cx, |node, cx| T::decode_in(node, cx, low, high))
-    }
 }
 
 /// Defines a table of the manifest: its fields are its keys, each with its default and, after `in`

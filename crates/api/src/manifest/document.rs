@@ -236,9 +236,12 @@ fn overlay(base: &Node, environment: &Arc<str>, mut over: Node) -> Node {
     root
 }
 
+/// What one environment lays over the base.
+type Override = (Arc<str>, Node);
+
 /// Takes `on` out of a root: the base, the overrides by environment, and what is wrong with the
 /// shape of `on` itself.
-fn split(mut root: Node) -> (Node, Vec<(Arc<str>, Node)>, Vec<Problem>) {
+fn split(mut root: Node) -> (Node, Vec<Override>, Vec<Problem>) {
     let mut cx = Context::default();
     let mut overrides = Vec::new();
     let on = match &mut root.value {
@@ -265,7 +268,7 @@ fn take_overrides(
     table: Table,
     on_span: Option<std::ops::Range<usize>>,
     cx: &mut Context,
-) -> Vec<(Arc<str>, Node)> {
+) -> Vec<Override> {
     if table.len() > MAX_ENVIRONMENTS {
         let message = format!("has {} environments, at most {MAX_ENVIRONMENTS}", table.len());
         cx.note(&[Step::Key("on".into())], None, on_span, message, None);

@@ -21,6 +21,7 @@ mod routes;
 mod schema;
 mod spec;
 mod tree;
+mod value;
 mod word;
 
 pub use document::{MAX_ENVIRONMENTS, MAX_SOURCE, Manifest};

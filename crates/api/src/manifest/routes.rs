@@ -9,8 +9,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::unit::{Bytes, Millis};
 
-use super::decode::{Context, Decode, quoted, table, text};
+use super::decode::{Context, Decode, quoted, table};
 use super::tree::Node;
+use super::value::text;
 
 table! {
     /// The public names and ports of an app.

@@ -56,3 +56,6 @@ fn deny_unknown(schema: &mut Schema) {
         schema.insert("additionalProperties".to_owned(), false.into());
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,8 +2,9 @@
 
 use crate::id::near_names;
 
-use super::decode::{Context, quoted, text};
+use super::decode::{Context, quoted};
 use super::tree::Node;
+use super::value::text;
 
 /// Reads one of `words`; another is noted with the near ones or all of them.
 pub(super) fn decode<T: Copy>(

@@ -1,7 +1,7 @@
 //! Rules of what is stored but has no effect yet: `[uses]`, `[metrics]`, `[jobs]`, `[files]`.
 
 use super::process::not_a_mount;
-use super::{Rules, item, keys, request_path};
+use super::{Rules, keys, request_path};
 use crate::id::AppName;
 use crate::manifest::decode::quoted;
 use crate::manifest::spec::Spec;
@@ -13,7 +13,7 @@ pub(super) fn check(spec: &Spec, rules: &mut Rules<'_>) {
             rules.wrong(keys(["metrics", "path"]), wrong, None);
         }
         let port = keys(["process", "port"]);
-        let wrong = rules.cx.is_wrong(&port) || rules.cx.is_wrong(&keys(["metrics", "port"]));
+        let wrong = rules.cx.is_unread(&port) || rules.cx.is_unread(&keys(["metrics", "port"]));
         if metrics.port.or(spec.process.port).is_none() && !wrong {
             let hint = Some("set metrics.port, or process.port".to_owned());
             rules.wrong(keys(["metrics"]), "needs a port to ask", hint);
@@ -31,14 +31,14 @@ fn is_label(text: &str) -> bool {
 fn uses(spec: &Spec, rules: &mut Rules<'_>) {
     for (index, app) in spec.uses.apps.iter().enumerate() {
         if *app == spec.app {
-            rules.wrong(item(["uses", "apps"], index), "is this very app", None);
+            rules.wrong(rules.item(["uses", "apps"], index), "is this very app", None);
         }
     }
     for (index, binding) in spec.uses.bindings.iter().enumerate() {
         if !is_label(binding) {
             let message = format!("{} is not a name of a binding", quoted(binding));
             let hint = Some("use up to 30 of a-z, 0-9 and '-'".to_owned());
-            rules.wrong(item(["uses", "bindings"], index), message, hint);
+            rules.wrong(rules.item(["uses", "bindings"], index), message, hint);
         }
     }
     rules.duplicates(["uses", "apps"], &spec.uses.apps);
@@ -99,7 +99,7 @@ fn not_a_schedule(text: &str) -> Option<String> {
         !field.split(',').all(|part| is_part(part, rule.1, rule.2, rule.3))
     };
     let (field, (name, low, high, _)) = fields.iter().zip(&FIELDS).find(wrong)?;
-    Some(format!("{} is not a {name}, {low} to {high}", quoted(field)))
+    Some(format!("the field {name} is {low} to {high}, found {}", quoted(field)))
 }
 
 /// Whether a text is `*`, `n` or `n-m`, with an optional `/step` behind the first and the last.
@@ -131,7 +131,7 @@ fn files(spec: &Spec, rules: &mut Rules<'_>) {
         if file.content.is_some() == file.secret.is_some() {
             let found = if file.content.is_some() { "both" } else { "neither" };
             let paths = [keys(["files", path, "content"]), keys(["files", path, "secret"])];
-            if !paths.iter().any(|path| rules.cx.is_wrong(path)) {
+            if !paths.iter().any(|path| rules.cx.is_unread(path)) {
                 let message = format!("has either content or secret, found {found}");
                 rules.wrong(at, message, None);
             }

@@ -1,6 +1,6 @@
 //! Rules of `[process]`: who runs, where, and which paths are writable.
 
-use super::{Rules, item, keys};
+use super::{Rules, keys};
 use crate::manifest::decode::quoted;
 use crate::manifest::spec::Spec;
 use crate::manifest::tree::Step;
@@ -18,7 +18,7 @@ pub(super) fn check(spec: &Spec, rules: &mut Rules<'_>) {
         rules.wrong(keys(["process", "command"]), "is empty", hint);
     }
     if process.command.as_ref().and_then(|c| c.first()).is_some_and(String::is_empty) {
-        rules.wrong(item(["process", "command"], 0), "the program's name is empty", None);
+        rules.wrong(rules.item(["process", "command"], 0), "the program's name is empty", None);
     }
     if let Some(user) = process.user.as_ref().filter(|user| !is_user(user)) {
         let hint = Some("write a name, \"uid\" or \"uid:gid\"".to_owned());
@@ -87,16 +87,8 @@ fn is_inside(path: &str, dir: &str) -> bool {
 fn writable(spec: &Spec, rules: &mut Rules<'_>) {
     let process = &spec.process;
     let mut mounts: Vec<(&str, Vec<Step>)> = Vec::new();
-    // A wrong item was left out of the list; indices are those of the tree only without one.
-    let complete =
-        rules.find(&keys(["process", "writable"])).is_none_or(|found| match &found.node.value {
-            crate::manifest::tree::Value::List(items) => items.len() == process.writable.len(),
-            _ => true,
-        });
-    if complete {
-        for (index, path) in process.writable.iter().enumerate() {
-            mounts.push((path, item(["process", "writable"], index)));
-        }
+    for (index, path) in process.writable.iter().enumerate() {
+        mounts.push((path, rules.item(["process", "writable"], index)));
     }
     for path in process.scratch.keys() {
         mounts.push((path, keys(["process", "scratch", path])));

@@ -1,6 +1,6 @@
 //! Rules of `[routes]`.
 
-use super::{Rules, item, keys};
+use super::{Rules, keys};
 use crate::manifest::process::Protocol;
 use crate::manifest::spec::Spec;
 
@@ -8,7 +8,7 @@ pub(super) fn check(spec: &Spec, rules: &mut Rules<'_>) {
     let routes = &spec.routes;
     let port = keys(["process", "port"]);
     for (name, used) in [("hosts", !routes.hosts.is_empty()), ("tcp", !routes.tcp.is_empty())] {
-        if used && spec.process.port.is_none() && !rules.cx.is_wrong(&port) {
+        if used && spec.process.port.is_none() && !rules.cx.is_unread(&port) {
             let hint = Some("set process.port".to_owned());
             rules.wrong(keys(["routes", name]), "needs a port to lead to", hint);
         }
@@ -23,7 +23,7 @@ pub(super) fn check(spec: &Spec, rules: &mut Rules<'_>) {
     for (index, port) in routes.tcp.iter().enumerate() {
         if matches!(port, 80 | 443) && !routes.hosts.is_empty() {
             let message = format!("port {port} carries the names of routes.hosts");
-            rules.wrong(item(["routes", "tcp"], index), message, None);
+            rules.wrong(rules.item(["routes", "tcp"], index), message, None);
         }
     }
 }
