@@ -132,6 +132,8 @@ fn the_check_follows_from_port_and_health() {
     let check = |text: &str| {
         resolve(&format!("app = \"a\"\nteam = \"t\"\n{text}"), "staging").health_check()
     };
+    let spec = resolve("app = \"a\"\nteam = \"t\"\nprocess.port = 80", "staging");
+    assert_eq!(spec.health.tcp, Some(true));
     assert_eq!(check("process.port = 80"), HealthCheck::Tcp { port: 80 });
     assert_eq!(check("process.port = 80\nhealth.tcp = false"), HealthCheck::Alive);
     assert_eq!(check("health.port = 81"), HealthCheck::Tcp { port: 81 });
@@ -280,4 +282,36 @@ fn errors_read_like_a_compilers() {
         "shop.toml:2:16: process.port: 0 is out of range: allowed is 1 to 65535\n\
          shop.toml: team: is missing"
     );
+}
+
+#[test]
+fn the_largest_manifests_are_judged_in_bounded_work() {
+    let head = "app = \"a\"\nteam = \"t\"\n";
+    let fill = |line: &dyn Fn(usize) -> String| {
+        let mut text = head.to_owned();
+        for line in (0..).map(line) {
+            if text.len() + line.len() + 1000 > MAX_SOURCE {
+                break;
+            }
+            text.push_str(&line);
+        }
+        text.push_str(&(0..MAX_ENVIRONMENTS).map(|i| format!("[on.e{i}]\n")).collect::<String>());
+        text
+    };
+    let long_key = "k".repeat(MAX_SOURCE - 2000);
+    for text in [
+        fill(&|i| format!("a{i} = 1\n")),
+        fill(&|i| format!("[[x{i}]]\n")),
+        fill(&|i| format!("environment.A{i} = \"\"\n")),
+        fill(&|i| format!("process.scratch.\"/a/{i}\" = \"1MiB\"\n")),
+        fill(&|i| format!("a{i} = \n")),
+        format!("{head}process.writable = [{}]", "\"/tmp\",".repeat(1024)),
+        format!("{head}process.writable = [{}]", "7,".repeat(100_000)),
+        format!("{head}{long_key} = 1"),
+        format!("{head}environment.\"{long_key}-\" = \"\""),
+    ] {
+        let errors = Manifest::parse("f", &text).unwrap_err();
+        assert!(errors.problems.len() <= MAX_PROBLEMS);
+        assert!(errors.to_string().len() < 1 << 20, "{}", errors.to_string().len());
+    }
 }

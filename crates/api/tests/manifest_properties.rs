@@ -231,7 +231,7 @@ proptest! {
         let full = Manifest::parse("freehold.toml", FULL).unwrap();
         let mut document = Json::Object(full.document().clone());
         let mut paths = Vec::new();
-        pointers(&document, String::new(), &mut paths);
+        pointers(&document, "", &mut paths);
         let path = &paths[pick.index(paths.len())];
         *document.pointer_mut(path).unwrap() = odd;
         if let Ok(manifest) = Manifest::from_json(&document) {
@@ -260,18 +260,18 @@ fn odd_json() -> impl Strategy<Value = Json> {
     ]
 }
 
-fn pointers(json: &Json, at: String, found: &mut Vec<String>) {
-    found.push(at.clone());
+fn pointers(json: &Json, at: &str, found: &mut Vec<String>) {
+    found.push(at.to_owned());
     match json {
         Json::Object(entries) => {
             for (key, value) in entries {
                 let key = key.replace('~', "~0").replace('/', "~1");
-                pointers(value, format!("{at}/{key}"), found);
+                pointers(value, &format!("{at}/{key}"), found);
             }
         }
         Json::Array(items) => {
             for (index, value) in items.iter().enumerate() {
-                pointers(value, format!("{at}/{index}"), found);
+                pointers(value, &format!("{at}/{index}"), found);
             }
         }
         _ => {}

@@ -35,7 +35,7 @@ const LATER: [&str; 5] = ["singleton", "uses", "metrics", "jobs", "files"];
 /// [`Manifest::parse`] and [`Manifest::from_json`] judge all of it. Deserializing asks for no more
 /// than the names of app and team, so that what another version stored stays readable; what takes
 /// effect passes through [`Manifest::resolve`], which judges again.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Map<String, Json>", into = "Map<String, Json>")]
 pub struct Manifest {
     app: AppName,

@@ -13,6 +13,7 @@ table! {
         #[schemars(example = "/healthz")]
         pub http: Option<String> = None;
         /// Whether accepting a connection is the check; false with a port leaves only the process.
+        /// A spec always says which.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub tcp: Option<bool> = None;
         /// The port that is checked; none is `process.port`.

@@ -37,10 +37,10 @@ pub fn schema() -> Json {
 /// everywhere; nothing has a default there, what is not written is the base's.
 fn over(mut properties: Map<String, Json>) -> Json {
     for key in ["app", "team", "image"] {
-        properties.remove(key);
+        properties.shift_remove(key);
     }
     for property in properties.values_mut().filter_map(Json::as_object_mut) {
-        property.remove("default");
+        property.shift_remove("default");
     }
     json!({
         "description": "What is different in one environment.",
