@@ -1,6 +1,9 @@
 //! The host side: runtime, shim, images, network, DNS, health, logs.
 
 pub mod cgroup;
+pub mod dns;
+pub mod health;
 pub mod rootfs;
 pub mod runtime;
 pub mod shim;
+pub mod state;
