@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::id::{AppName, EnvironmentName, Generation, HostId, InstanceId, ReleaseNumber};
+use crate::time::Timestamp;
 
 /// What one host shall run. Only the leader writes it; the agent converges on it. An older
 /// generation is refused, so is the same generation with other content.
@@ -17,6 +18,23 @@ pub struct Assignment {
     pub generation: Generation,
     /// One entry per instance, sorted by instance.
     pub entries: Vec<Entry>,
+    /// Addresses that were given back a short while ago, sorted: nobody but the same app gets one
+    /// before its time, so that no late packet or cached answer reaches a stranger.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cooling: Vec<Cooling>,
+}
+
+/// An address that was given back.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub struct Cooling {
+    /// The address.
+    pub address: Ipv4Addr,
+    /// The app that had it and may have it again.
+    pub app: AppName,
+    /// The environment it had it in.
+    pub environment: EnvironmentName,
+    /// When others may have it.
+    pub until: Timestamp,
 }
 
 impl Assignment {
@@ -27,7 +45,7 @@ impl Assignment {
     /// An assignment of nothing.
     #[must_use]
     pub fn empty(host: HostId) -> Self {
-        Self { host, generation: Generation(0), entries: Vec::new() }
+        Self { host, generation: Generation(0), entries: Vec::new(), cooling: Vec::new() }
     }
 
     /// The entry of an instance.
@@ -38,7 +56,7 @@ impl Assignment {
     }
 }
 
-/// One instance on one host; ≤ 300 bytes as JSON. What it is made of goes by key
+/// One instance on one host; about 200 bytes as JSON, 350 with the longest names. What it is made of goes by key
 /// ([`crate::protocol::Workload`]).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Entry {

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::id::{AppName, EnvironmentName, ReleaseNumber};
+use crate::id::{AppName, EnvironmentName, InstanceId, ReleaseNumber};
 use crate::time::Timestamp;
 
 /// What an app should run in an environment and how far that is. There is one document per app and
@@ -31,14 +31,33 @@ pub struct Deployment {
     pub last_log_lines: Vec<String>,
     /// When it was asked for.
     pub started: Timestamp,
-    /// When an instance of it last became healthy, else when it was asked for: what
+    /// How far instances of the wanted release have come.
+    #[serde(default)]
+    pub progress: Progress,
+    /// When `progress` last grew, else when the deployment was asked for: what
     /// `rollout.start_within` is counted from.
     pub progressed: Timestamp,
+    /// The instance that made it fail.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed_instance: Option<InstanceId>,
     /// When it reached a final phase.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finished: Option<Timestamp>,
     /// The name of the token that asked for it.
     pub started_by: String,
+}
+
+/// The most instances of the wanted release that ever were as far at one time.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+pub struct Progress {
+    /// Assigned to a host.
+    pub assigned: u32,
+    /// Past the fetching of their image.
+    pub prepared: u32,
+    /// In service.
+    pub in_service: u32,
 }
 
 /// How far a deployment is.

@@ -75,7 +75,8 @@ impl FromStr for DomainPath {
     fn from_str(s: &str) -> Result<Self, InvalidName> {
         let levels: Vec<String> = s.split('/').filter(|l| !l.is_empty()).map(Into::into).collect();
         let bad = |c: char| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'));
-        if levels.len() > Self::MAX_LEVELS || levels.iter().any(|l| l.len() > 63 || l.contains(bad)) {
+        if levels.len() > Self::MAX_LEVELS || levels.iter().any(|l| l.len() > 63 || l.contains(bad))
+        {
             return Err(InvalidName {
                 what: "failure domain",
                 value: s.chars().take(80).collect(),

@@ -23,9 +23,8 @@ pub struct InvalidName {
 /// Checks the rules of a DNS label (RFC 1123 §2.1, lower case): `a-z`, `0-9` and inner `-`,
 /// starting with a letter, of at most `max` characters.
 fn check_label(what: &'static str, value: &str, max: usize) -> Result<(), InvalidName> {
-    let fail = |reason: String| {
-        Err(InvalidName { what, value: value.chars().take(80).collect(), reason })
-    };
+    let fail =
+        |reason: String| Err(InvalidName { what, value: value.chars().take(80).collect(), reason });
     if value.is_empty() {
         return fail("it is empty".into());
     }

@@ -1,6 +1,6 @@
 //! What hosts must know of services and addresses. Swapped whole, acknowledged by generation.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddrV4};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -27,10 +27,10 @@ pub struct Service {
     pub environment: EnvironmentName,
     /// The virtual address.
     pub address: Ipv4Addr,
-    /// The port, the same at the service and at its endpoints; TCP and UDP.
+    /// The service's port, for TCP and UDP.
     pub port: u16,
-    /// Where its connections go: instances in service, sorted.
-    pub endpoints: Vec<Ipv4Addr>,
+    /// Where its connections go: instances in service with the port of their release, sorted.
+    pub endpoints: Vec<SocketAddrV4>,
 }
 
 /// An instance's address.

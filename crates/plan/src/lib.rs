@@ -1,1 +1,25 @@
-//! Pure decisions: placement, rollout, restart, addresses, host convergence and the plan linter.
+//! Freehold's decisions, all of them pure: what runs where, how a release is rolled out and back,
+//! when a dead instance starts again, which addresses are used, which tables follow from it.
+//!
+//! Everything is a function of values and a given time. There is no clock, no input or output and no
+//! randomness of its own in here, so that a dry run, a test and a simulation run the very code that
+//! runs in production. Entry points:
+//!
+//! * [`reconcile::reconcile`]: a snapshot of the cluster → one-host writes, deployments' new phases,
+//!   a typed report of why, and when to look again;
+//! * [`lint::lint`]: an independent check of every plan before it is written;
+//! * [`tables`]: the network and ingress tables that follow from a snapshot;
+//! * [`acknowledge::Tracker`]: who has which table, and so who is in and who is out of service;
+//! * [`instance`]: one instance on its host, from preparation to removal.
+
+pub mod acknowledge;
+pub mod address;
+pub mod instance;
+pub mod lint;
+pub mod place;
+pub mod reconcile;
+pub mod report;
+pub mod restart;
+pub mod rollout;
+pub mod snapshot;
+pub mod tables;

@@ -82,16 +82,28 @@ impl<'a> Rules<'a> {
         Some(found).filter(|found| !matches!(found.node.value, Value::Null))
     }
 
-    /// The path of an item of a list as it was read: items that could not be read are not counted.
-    fn item<const N: usize>(&self, path: [&str; N], index: usize) -> Vec<Step> {
+    /// The paths of the items of a list as it was read: those that could not be read are left out.
+    fn items<const N: usize>(&self, path: [&str; N]) -> Vec<Vec<Step>> {
         let list = keys(path);
-        let at = |index| [&list[..], &[Step::Item(index)]].concat();
         let length = match self.find(&list).map(|found| &found.node.value) {
             Some(Value::List(items)) => items.len(),
             _ => 0,
         };
-        let mut read = (0..length).map(at).filter(|path| !self.cx.is_unread(path));
-        read.nth(index).unwrap_or(list.clone())
+        let paths = (0..length).map(|index| [&list[..], &[Step::Item(index)]].concat());
+        paths.filter(|path| !self.cx.is_unread(path)).collect()
+    }
+
+    /// Tells that an item of a list as it was read breaks a rule.
+    fn wrong_item<const N: usize>(
+        &mut self,
+        path: [&str; N],
+        index: usize,
+        message: impl Into<String>,
+        hint: Option<String>,
+    ) {
+        if let Some(path) = self.items(path).into_iter().nth(index) {
+            self.wrong(path, message, hint);
+        }
     }
 
     /// Tells that the values at `paths` don't fit together. The blame goes to the first one that an
@@ -134,11 +146,15 @@ impl<'a> Rules<'a> {
         path: [&str; N],
         items: &[T],
     ) {
-        for (index, value) in items.iter().enumerate() {
-            if items[..index].contains(value) {
-                let message = format!("{} is listed twice", quoted(&value.to_string()));
-                self.wrong(self.item(path, index), message, Some("remove one of them".into()));
-            }
+        let twice = (1..items.len()).filter(|index| items[..*index].contains(&items[*index]));
+        let twice: Vec<usize> = twice.collect();
+        if twice.is_empty() {
+            return;
+        }
+        let paths = self.items(path);
+        for index in twice {
+            let message = format!("{} is listed twice", quoted(&items[index].to_string()));
+            self.wrong(paths[index].clone(), message, Some("remove one of them".into()));
         }
     }
 }

@@ -31,14 +31,14 @@ fn is_label(text: &str) -> bool {
 fn uses(spec: &Spec, rules: &mut Rules<'_>) {
     for (index, app) in spec.uses.apps.iter().enumerate() {
         if *app == spec.app {
-            rules.wrong(rules.item(["uses", "apps"], index), "is this very app", None);
+            rules.wrong_item(["uses", "apps"], index, "is this very app", None);
         }
     }
     for (index, binding) in spec.uses.bindings.iter().enumerate() {
         if !is_label(binding) {
             let message = format!("{} is not a name of a binding", quoted(binding));
             let hint = Some("use up to 30 of a-z, 0-9 and '-'".to_owned());
-            rules.wrong(rules.item(["uses", "bindings"], index), message, hint);
+            rules.wrong_item(["uses", "bindings"], index, message, hint);
         }
     }
     rules.duplicates(["uses", "apps"], &spec.uses.apps);

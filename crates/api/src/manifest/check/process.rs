@@ -18,7 +18,7 @@ pub(super) fn check(spec: &Spec, rules: &mut Rules<'_>) {
         rules.wrong(keys(["process", "command"]), "is empty", hint);
     }
     if process.command.as_ref().and_then(|c| c.first()).is_some_and(String::is_empty) {
-        rules.wrong(rules.item(["process", "command"], 0), "the program's name is empty", None);
+        rules.wrong_item(["process", "command"], 0, "the program's name is empty", None);
     }
     if let Some(user) = process.user.as_ref().filter(|user| !is_user(user)) {
         let hint = Some("write a name, \"uid\" or \"uid:gid\"".to_owned());
@@ -87,9 +87,8 @@ fn is_inside(path: &str, dir: &str) -> bool {
 fn writable(spec: &Spec, rules: &mut Rules<'_>) {
     let process = &spec.process;
     let mut mounts: Vec<(&str, Vec<Step>)> = Vec::new();
-    for (index, path) in process.writable.iter().enumerate() {
-        mounts.push((path, rules.item(["process", "writable"], index)));
-    }
+    let items = rules.items(["process", "writable"]);
+    mounts.extend(process.writable.iter().map(String::as_str).zip(items));
     for path in process.scratch.keys() {
         mounts.push((path, keys(["process", "scratch", path])));
     }

@@ -23,7 +23,7 @@ pub(super) fn check(spec: &Spec, rules: &mut Rules<'_>) {
     for (index, port) in routes.tcp.iter().enumerate() {
         if matches!(port, 80 | 443) && !routes.hosts.is_empty() {
             let message = format!("port {port} carries the names of routes.hosts");
-            rules.wrong(rules.item(["routes", "tcp"], index), message, None);
+            rules.wrong_item(["routes", "tcp"], index, message, None);
         }
     }
 }

@@ -1,0 +1,313 @@
+//! A small cluster in memory: the real planner and acknowledgment tracker, hosts that behave as told.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use api::assignment::Wanted;
+use api::deployment::{Deployment, Phase, Progress};
+use api::environment::Environment;
+use api::host::{Capacity, Host, HostState};
+use api::id::{AppName, EnvironmentName, Generation, HostId, InstanceId, ReleaseNumber};
+use api::manifest::{Manifest, Spec};
+use api::protocol::Acknowledge;
+use api::status::{Exit, ExitCause, HostStatus, InstanceState, InstanceStatus};
+use api::time::Timestamp;
+use api::unit::{Bytes, MilliCpu};
+
+use crate::acknowledge::Tracker;
+use crate::lint::lint;
+use crate::reconcile::{Ids, Outcome, reconcile};
+use crate::snapshot::{Place, Snapshot};
+use crate::tables::tables;
+
+/// How hosts behave for a step.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Behaviour {
+    /// Everything goes on by one state.
+    Well,
+    /// A random part of it goes on, some instances die.
+    Chaos(u64),
+}
+
+pub(super) struct Cluster {
+    pub(super) snapshot: Snapshot,
+    /// Releases whose instances die instead of becoming healthy.
+    pub(super) broken: BTreeSet<u32>,
+    pub(super) last: Outcome,
+    tracker: Tracker,
+    ids: Ids,
+    now: Timestamp,
+    generation: Generation,
+    serving: BTreeSet<InstanceId>,
+}
+
+fn environment() -> EnvironmentName {
+    EnvironmentName::new("production").unwrap()
+}
+
+fn place(app: &str) -> Place {
+    (environment(), AppName::new(app).unwrap())
+}
+
+fn spec(app: &str, instances: u32) -> Spec {
+    let text = format!(
+        "app = {app:?}\nteam = \"t\"\n[process]\nport = 8080\n[resources]\ncpu = \"100m\"\n\
+         [scale]\ninstances = {instances}\n[rollout]\nstart_within = \"5s\"\n"
+    );
+    let manifest = Manifest::parse("freehold.toml", &text).expect("a good manifest");
+    manifest.resolve(&environment()).expect("resolves")
+}
+
+impl Cluster {
+    pub(super) fn new(hosts: usize, cpu: u32) -> Self {
+        let mut snapshot = Snapshot::empty();
+        let created = Timestamp(0);
+        let name = environment();
+        let stage = Environment { name, order: 1, host_labels: BTreeMap::new(), created };
+        snapshot.environments.insert(environment(), stage);
+        for n in 0..hosts {
+            let name = HostId::new(format!("h{n}")).unwrap();
+            snapshot.hosts.insert(name.clone(), host(&name, n));
+            let capacity = Capacity {
+                cpu: MilliCpu(cpu),
+                memory: Bytes::mib(16_000),
+                pids: 30_000,
+                disk: Bytes::mib(1000),
+                instances: 253,
+            };
+            let status = HostStatus {
+                host: name.clone(),
+                generation: Generation(0),
+                capacity,
+                version: String::new(),
+                instances: Vec::new(),
+            };
+            snapshot.statuses.insert(name, status);
+        }
+        Self {
+            snapshot,
+            broken: BTreeSet::new(),
+            last: Outcome::default(),
+            tracker: Tracker::default(),
+            ids: Ids::new(1),
+            now: Timestamp(0),
+            generation: Generation(0),
+            serving: BTreeSet::new(),
+        }
+    }
+
+    pub(super) fn deploy(&mut self, app: &str, release: u32, instances: u32) {
+        let place = place(app);
+        let release = ReleaseNumber(release);
+        let key = (place.0.clone(), place.1.clone(), release);
+        self.snapshot.specs.insert(key, Arc::new(spec(app, instances)));
+        let before = self.snapshot.deployments.get(&place);
+        let deployment = Deployment {
+            app: place.1.clone(),
+            environment: place.0.clone(),
+            number: before.map_or(1, |d| d.number + 1),
+            release,
+            last_good: before.and_then(|d| d.last_good),
+            phase: Phase::Rolling,
+            reason: String::new(),
+            last_log_lines: Vec::new(),
+            started: self.now,
+            progress: Progress::default(),
+            progressed: self.now,
+            failed_instance: None,
+            finished: None,
+            started_by: "test".into(),
+        };
+        self.snapshot.deployments.insert(place, deployment);
+    }
+
+    pub(super) fn remove(&mut self, app: &str) {
+        if let Some(deployment) = self.snapshot.deployments.get_mut(&place(app)) {
+            deployment.phase = Phase::Removing;
+        }
+    }
+
+    pub(super) fn drain(&mut self, host: &str) {
+        self.set_state(host, HostState::Draining);
+    }
+
+    pub(super) fn undrain(&mut self, host: &str) {
+        self.set_state(host, HostState::Ready);
+    }
+
+    fn set_state(&mut self, host: &str, state: HostState) {
+        if let Some(host) = self.snapshot.hosts.get_mut(&HostId::new(host).unwrap()) {
+            host.state = state;
+        }
+    }
+
+    /// Plans until nothing is left to plan, checking and applying each, then lets hosts act for 100 ms.
+    pub(super) fn step(&mut self, behaviour: Behaviour) {
+        self.now = self.now.after(api::unit::Millis(100));
+        self.publish();
+        // What a plan leads to may itself call for a next step (a phase that ends), but only so often
+        // without anything new being seen.
+        for round in 0.. {
+            let outcome = reconcile(&self.snapshot, self.now, &mut self.ids);
+            if let Err(violations) = lint(&self.snapshot, &outcome) {
+                panic!("{violations:?}\nplan: {outcome:?}\nsnapshot: {:?}", self.snapshot);
+            }
+            let done = outcome.is_empty();
+            assert!(done || round < 3, "plans without end: {outcome:?} after {:?}", self.last);
+            self.apply(&outcome);
+            self.last = outcome;
+            if done {
+                break;
+            }
+        }
+        self.act(behaviour);
+    }
+
+    pub(super) fn settle(&mut self) {
+        for _ in 0..600 {
+            self.step(Behaviour::Well);
+        }
+    }
+
+    fn publish(&mut self) {
+        let serving = tables(&self.snapshot).serving;
+        self.tracker.set_hosts(self.snapshot.hosts.keys(), self.now);
+        if serving != self.serving || self.generation == Generation(0) {
+            self.generation = self.generation.next();
+            self.tracker.publish(self.generation, &serving, self.now);
+            self.serving = serving;
+        }
+        self.snapshot.in_service = self.tracker.in_service();
+        let known: Vec<InstanceId> =
+            self.snapshot.entries().map(|(_, e)| e.instance.clone()).collect();
+        self.snapshot.out_of_service = self.tracker.out_of_service(&known, self.now).0;
+    }
+
+    fn apply(&mut self, outcome: &Outcome) {
+        for write in &outcome.writes {
+            self.snapshot.assignments.insert(write.host.clone(), write.clone());
+        }
+        for deployment in &outcome.deployments {
+            let place = (deployment.environment.clone(), deployment.app.clone());
+            self.snapshot.deployments.insert(place, deployment.clone());
+        }
+        for place in &outcome.removed {
+            self.snapshot.deployments.remove(place);
+        }
+        for (place, address) in &outcome.services {
+            self.snapshot.services.insert(place.clone(), *address);
+        }
+    }
+
+    fn act(&mut self, behaviour: Behaviour) {
+        let (mut dice, calm) = match behaviour {
+            Behaviour::Well => (Ids::new(0), true),
+            Behaviour::Chaos(seed) => (Ids::new(seed ^ self.now.0.unsigned_abs()), false),
+        };
+        let hosts: Vec<HostId> = self.snapshot.hosts.keys().cloned().collect();
+        for host in hosts {
+            if calm || dice.next_number() % 3 > 0 {
+                let has = Acknowledge { network: self.generation, ingress: None };
+                self.tracker.acknowledge(&host, has, self.now);
+            }
+            let Some(assignment) = self.snapshot.assignments.get(&host).cloned() else { continue };
+            let status = self.snapshot.statuses.get_mut(&host).unwrap();
+            if !calm && dice.next_number() % 3 == 0 {
+                continue;
+            }
+            status.generation = assignment.generation;
+            status.instances.retain(|known| assignment.entry(&known.instance).is_some());
+            for entry in &assignment.entries {
+                let at = status.instances.binary_search_by(|s| s.instance.cmp(&entry.instance));
+                let at = at.unwrap_or_else(|at| {
+                    status.instances.insert(at, fresh(&entry.instance));
+                    at
+                });
+                let dies = self.broken.contains(&entry.release.0)
+                    || (!calm && dice.next_number() % 5 == 0);
+                advance(&mut status.instances[at], entry.wanted, dies);
+            }
+        }
+    }
+
+    pub(super) fn phase(&self, app: &str) -> Phase {
+        self.deployment(app).phase
+    }
+
+    pub(super) fn deployment(&self, app: &str) -> &Deployment {
+        &self.snapshot.deployments[&place(app)]
+    }
+
+    pub(super) fn desired(&self, app: &str, release: u32) -> u32 {
+        let spec = self.snapshot.spec(&place(app), ReleaseNumber(release)).expect("deployed once");
+        spec.scale.instances
+    }
+
+    pub(super) fn total(&self, app: &str) -> u32 {
+        self.snapshot.entries().filter(|(_, e)| e.app.as_str() == app).count() as u32
+    }
+
+    pub(super) fn on_host(&self, host: &str) -> usize {
+        self.snapshot.entries().filter(|(h, _)| h.as_str() == host).count()
+    }
+
+    pub(super) fn instances(&self, app: &str, release: u32) -> Vec<InstanceId> {
+        let of = |(_, e): &(&HostId, &api::assignment::Entry)| {
+            e.app.as_str() == app && e.release.0 == release
+        };
+        self.snapshot.entries().filter(of).map(|(_, e)| e.instance.clone()).collect()
+    }
+
+    /// Healthy instances that are to run, by release.
+    pub(super) fn serving(&self, app: &str) -> Vec<(u32, u32)> {
+        let mut counts = BTreeMap::new();
+        for (host, entry) in self.snapshot.entries().filter(|(_, e)| e.app.as_str() == app) {
+            let status = self.snapshot.instance_status(host, &entry.instance);
+            let healthy = status.is_some_and(|s| s.state == InstanceState::Healthy);
+            if healthy && entry.wanted == Wanted::Run {
+                *counts.entry(entry.release.0).or_insert(0) += 1;
+            }
+        }
+        counts.into_iter().collect()
+    }
+}
+
+fn host(name: &HostId, n: usize) -> Host {
+    Host {
+        name: name.clone(),
+        domain: format!("hv{}", n / 2).parse().unwrap(),
+        labels: BTreeMap::new(),
+        subnet: format!("10.128.{n}.0/24").parse().unwrap(),
+        address: Ipv4Addr::LOCALHOST,
+        state: HostState::Ready,
+        joined: Timestamp(0),
+    }
+}
+
+fn fresh(instance: &InstanceId) -> InstanceStatus {
+    InstanceStatus {
+        instance: instance.clone(),
+        state: InstanceState::Preparing,
+        since: Timestamp(0),
+        pid: None,
+        restarts: 0,
+        last_exit: None,
+        message: String::new(),
+    }
+}
+
+fn advance(status: &mut InstanceStatus, wanted: Wanted, dies: bool) {
+    use InstanceState::{Healthy, Preparing, Starting, Stopped, Stopping, Unhealthy, Waiting};
+    status.state = match (wanted, status.state) {
+        (_, Stopped) | (Wanted::Stop, Stopping) => Stopped,
+        (Wanted::Stop, _) => Stopping,
+        (_, Preparing | Waiting) => Starting,
+        (_, Starting | Healthy | Unhealthy) if dies => {
+            status.restarts += 1;
+            status.last_exit = Some(Exit { cause: ExitCause::Exited(7), at: Timestamp(0) });
+            Waiting
+        }
+        (_, _) => Healthy,
+    };
+}
