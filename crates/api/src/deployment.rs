@@ -21,6 +21,9 @@ pub struct Deployment {
     /// The last release that was completely rolled out here: where a roll-back goes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_good: Option<ReleaseNumber>,
+    /// The release that was completely rolled out here before that one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous_good: Option<ReleaseNumber>,
     /// How far it is.
     pub phase: Phase,
     /// Why the phase is what it is, for people; empty while all goes well.

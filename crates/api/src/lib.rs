@@ -19,6 +19,7 @@ pub mod ingress;
 pub mod instance;
 pub mod manifest;
 pub mod network;
+pub mod operation;
 pub mod protocol;
 pub mod registry;
 pub mod release;

@@ -66,7 +66,6 @@ pub struct Acknowledge {
 /// From a server to an agent.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-#[expect(clippy::large_enum_variant, reason = "decoded one at a time, never kept in numbers")]
 pub enum Down {
     /// What to run.
     Assignment {
@@ -83,7 +82,7 @@ pub enum Down {
     Registries(Vec<Registry>),
     /// Asks for log lines: the agent answers on a request of its own, `POST /agent/v1/logs/ID`.
     Logs(LogRequest),
-    /// An image that holds are to be kept for, ahead of need.
+    /// An image to be fetched ahead of need.
     Prefetch(Image),
 }
 

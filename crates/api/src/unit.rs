@@ -119,7 +119,7 @@ impl FromStr for MilliCpu {
 
 impl fmt::Display for MilliCpu {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0 % 1000 == 0 {
+        if self.0.is_multiple_of(1000) {
             f.pad(&(self.0 / 1000).to_string())
         } else {
             f.pad(&format!("{}m", self.0))
@@ -175,7 +175,9 @@ impl FromStr for Bytes {
 
 impl fmt::Display for Bytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let unit = BYTE_UNITS[..4].iter().find(|(_, size)| self.0 >= *size && self.0 % size == 0);
+        let unit = BYTE_UNITS[..4]
+            .iter()
+            .find(|(_, size)| self.0 >= *size && self.0.is_multiple_of(*size));
         match unit {
             Some((name, size)) => f.pad(&format!("{}{name}", self.0 / size)),
             None => f.pad(&format!("{}B", self.0)),

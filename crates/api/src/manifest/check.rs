@@ -154,7 +154,9 @@ impl<'a> Rules<'a> {
         let paths = self.items(path);
         for index in twice {
             let message = format!("{} is listed twice", quoted(&items[index].to_string()));
-            self.wrong(paths[index].clone(), message, Some("remove one of them".into()));
+            if let Some(path) = paths.get(index) {
+                self.wrong(path.clone(), message, Some("remove one of them".into()));
+            }
         }
     }
 }

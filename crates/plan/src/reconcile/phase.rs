@@ -84,7 +84,10 @@ pub(super) fn next(
             Phase::RollingBack => next.phase = Phase::RolledBack,
             _ => {
                 next.phase = Phase::Complete;
-                next.last_good = Some(release);
+                if next.last_good != Some(release) {
+                    next.previous_good = next.last_good;
+                    next.last_good = Some(release);
+                }
                 next.reason.clear();
             }
         }
@@ -102,7 +105,7 @@ pub(super) fn next(
         let deadline = next.progressed.after(within);
         if deadline <= now {
             let worst = new.iter().filter(|s| !s.in_service).max_by_key(|s| badness(s));
-            fail(&mut next, worst.unwrap_or(&blocking), within, now);
+            fail(&mut next, worst.unwrap_or(blocking), within, now);
             return (Some(next), Some(now));
         }
         wake = Some(deadline);

@@ -109,6 +109,7 @@ impl Cluster {
             number: before.map_or(1, |d| d.number + 1),
             release,
             last_good: before.and_then(|d| d.last_good),
+            previous_good: before.and_then(|d| d.previous_good),
             phase: Phase::Rolling,
             reason: String::new(),
             last_log_lines: Vec::new(),
