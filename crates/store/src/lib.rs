@@ -3,9 +3,14 @@
 //! [`Store`] is shaped so that etcd's v3 API fits it exactly: multi-version reads, transactions of
 //! compares and operations at one revision, watches from a revision, leases, compaction. What the
 //! backends share (the meaning of a transaction, watches, limits, leases) stands here once; a
-//! backend only keeps tables. What the bytes mean is not this crate's business.
+//! backend only keeps tables. What the bytes mean is not this crate's business, but for
+//! [`document`], the frame all stored documents have, and [`backup`], which moves them.
 
+pub mod backup;
 pub mod clock;
+#[cfg(feature = "conformance")]
+pub mod conformance;
+pub mod document;
 mod error;
 mod evaluate;
 mod hub;
