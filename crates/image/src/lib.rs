@@ -10,7 +10,10 @@
 mod archive;
 pub mod content;
 pub mod digest;
+pub mod layout;
 pub mod manifest;
+pub mod overlay;
+pub mod pack;
 pub mod reference;
 mod scratch;
 pub mod unpack;

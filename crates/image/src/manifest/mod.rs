@@ -14,4 +14,6 @@ pub use media::{Compression, LayerMedia, known_document};
 pub use platform::Platform;
 pub use run::{Image, Layer, Process};
 
-pub(crate) use run::parse_config;
+pub(crate) use document::digest_of;
+pub(crate) use media::{OCI_CONFIG, OCI_INDEX, OCI_LAYER_GZIP, OCI_MANIFEST};
+pub(crate) use run::{parse_config, read as read_document};

@@ -19,4 +19,6 @@ pub use limits::Limits;
 pub use store::{LayerInfo, LayerStore};
 pub use tree::Whiteouts;
 
+pub(crate) use store::read_layer;
 pub(crate) use stream::Unzip;
+pub(crate) use tree::LayerPath;

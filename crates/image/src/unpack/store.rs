@@ -8,7 +8,7 @@
 
 use std::fs;
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use rustix::fs::RenameFlags;
 use serde::{Deserialize, Serialize};
@@ -18,7 +18,7 @@ use crate::digest::Digest;
 use crate::manifest::Layer;
 use crate::scratch::{self, Leftover, Scratch};
 use crate::unpack::apply::{Fault, apply};
-use crate::unpack::stream::{LayerStream, SourceFailed, StreamLimit};
+use crate::unpack::stream::{LayerStream, SourceFailed, StreamLimit, Sums};
 use crate::unpack::tree::lossy;
 use crate::unpack::{EntryError, Limits, UnpackError, Unpacked, Whiteouts};
 
@@ -161,7 +161,12 @@ impl LayerStore {
         let place = self.scratch.directory().map_err(|e| self.full_or(id, e))?;
         let root = place.path().join("fs");
         fs::create_dir(&root).map_err(|e| self.full_or(id, e))?;
-        let (content, sums) = self.fill(layer, blob, &root)?;
+        let mut content = Unpacked::default();
+        let (whiteouts, limits) = (self.whiteouts, &self.limits);
+        let sums = read_layer(layer, blob, limits, |archive| {
+            content = apply(archive, &root, whiteouts, limits)?;
+            Ok(())
+        })?;
         let info = LayerInfo {
             diff_id: id,
             blob: sums.blob,
@@ -173,46 +178,6 @@ impl LayerStore {
         fs::write(place.path().join("layer.json"), json).map_err(|e| self.full_or(id, e))?;
         self.settle(id, place).map_err(|e| self.full_or(id, e))?;
         Ok(info)
-    }
-
-    fn fill(
-        &self,
-        layer: &Layer,
-        blob: impl Read,
-        root: &Path,
-    ) -> Result<(Unpacked, crate::unpack::stream::Sums), UnpackError> {
-        let stream = LayerStream::new(blob, layer.size, &self.limits)
-            .map_err(|e| self.explain(layer, Fault::Archive(e.into())))?;
-        let mut archive = Archive::new(stream);
-        let content = match apply(&mut archive, root, self.whiteouts, &self.limits) {
-            Ok(content) => content,
-            Err(fault) => {
-                // Damage on the way is the likelier cause of nonsense than a nonsensical image.
-                let error = self.explain(layer, fault);
-                let damage = match &error {
-                    UnpackError::Archive { .. } | UnpackError::Entry { .. } => {
-                        archive.into_inner().abandon().ok()
-                    }
-                    _ => None,
-                };
-                return Err(match damage {
-                    Some((found, bytes)) => {
-                        compare_blob(layer, found, bytes).err().unwrap_or(error)
-                    }
-                    None => error,
-                });
-            }
-        };
-        let sums = archive
-            .into_inner()
-            .finish()
-            .map_err(|e| self.explain(layer, Fault::Archive(e.into())))?;
-        compare_blob(layer, sums.blob, sums.blob_bytes)?;
-        if sums.archive != layer.diff_id {
-            let (layer, blob) = (layer.diff_id, layer.blob);
-            return Err(UnpackError::DiffId { layer, blob, found: sums.archive });
-        }
-        Ok((content, sums))
     }
 
     /// Puts a finished layer in its place, durably.
@@ -237,28 +202,60 @@ impl LayerStore {
         let doing = format!("unpacking layer {layer} below {}", self.layers.display());
         UnpackError::Store { doing, source }
     }
+}
 
-    fn explain(&self, layer: &Layer, fault: Fault) -> UnpackError {
-        let id = layer.diff_id;
-        match fault {
-            Fault::Limit { limit, what } => UnpackError::Limit { layer: id, limit, what },
-            Fault::Archive(ArchiveError::Read(e)) => explain_read(layer, e)
-                .unwrap_or_else(|e| UnpackError::Archive { layer: id, source: e.into() }),
-            Fault::Archive(source) => UnpackError::Archive { layer: id, source },
-            Fault::Entry { error, .. } if error.is_full() => {
-                let (EntryError::Io(source) | EntryError::Xattr { source, .. }) = error else {
-                    unreachable!("only these two say that the disk is full")
-                };
-                UnpackError::DiskFull { layer: id, source }
-            }
-            Fault::Entry { entry, error } => {
-                let entry = lossy(&entry);
-                match error {
-                    EntryError::Io(e) => explain_read(layer, e).unwrap_or_else(|e| {
-                        UnpackError::Entry { layer: id, entry, source: EntryError::Io(e) }
-                    }),
-                    source => UnpackError::Entry { layer: id, entry, source },
-                }
+/// Lets `each` read a layer's archive, then compares blob and archive with what they should be.
+pub(crate) fn read_layer<'l, R: Read>(
+    layer: &Layer,
+    blob: R,
+    limits: &'l Limits,
+    each: impl FnOnce(&mut Archive<LayerStream<'l, R>>) -> Result<(), Fault>,
+) -> Result<Sums, UnpackError> {
+    let stream = LayerStream::new(blob, layer.size, limits)
+        .map_err(|e| explain(layer, Fault::Archive(e.into())))?;
+    let mut archive = Archive::new(stream);
+    if let Err(fault) = each(&mut archive) {
+        let error = explain(layer, fault);
+        // Damage on the way is the likelier cause of nonsense than a nonsensical image.
+        if matches!(error, UnpackError::Archive { .. } | UnpackError::Entry { .. })
+            && let Ok((found, bytes)) = archive.into_inner().abandon()
+        {
+            compare_blob(layer, found, bytes)?;
+        }
+        return Err(error);
+    }
+    let sums = match archive.into_inner().finish() {
+        Ok(sums) => sums,
+        Err(e) => return Err(explain(layer, Fault::Archive(e.into()))),
+    };
+    compare_blob(layer, sums.blob, sums.blob_bytes)?;
+    if sums.archive != layer.diff_id {
+        let (layer, blob) = (layer.diff_id, layer.blob);
+        return Err(UnpackError::DiffId { layer, blob, found: sums.archive });
+    }
+    Ok(sums)
+}
+
+fn explain(layer: &Layer, fault: Fault) -> UnpackError {
+    let id = layer.diff_id;
+    match fault {
+        Fault::Limit { limit, what } => UnpackError::Limit { layer: id, limit, what },
+        Fault::Archive(ArchiveError::Read(e)) => explain_read(layer, e)
+            .unwrap_or_else(|e| UnpackError::Archive { layer: id, source: e.into() }),
+        Fault::Archive(source) => UnpackError::Archive { layer: id, source },
+        Fault::Entry { error, .. } if error.is_full() => {
+            let (EntryError::Io(source) | EntryError::Xattr { source, .. }) = error else {
+                unreachable!("only these two say that the disk is full")
+            };
+            UnpackError::DiskFull { layer: id, source }
+        }
+        Fault::Entry { entry, error } => {
+            let entry = lossy(&entry);
+            match error {
+                EntryError::Io(e) => explain_read(layer, e).unwrap_or_else(|e| {
+                    UnpackError::Entry { layer: id, entry, source: EntryError::Io(e) }
+                }),
+                source => UnpackError::Entry { layer: id, entry, source },
             }
         }
     }

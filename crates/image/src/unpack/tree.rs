@@ -97,6 +97,11 @@ impl LayerPath {
         Some((Self(dir.to_vec()), name))
     }
 
+    /// The components.
+    pub(crate) fn into_parts(self) -> Vec<Vec<u8>> {
+        self.0
+    }
+
     fn joined(parts: &[Vec<u8>]) -> Vec<u8> {
         if parts.is_empty() { b".".to_vec() } else { parts.join(&b'/') }
     }
