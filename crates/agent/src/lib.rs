@@ -3,6 +3,8 @@
 pub mod cgroup;
 pub mod dns;
 pub mod health;
+pub mod images;
+pub mod network;
 pub mod rootfs;
 pub mod runtime;
 pub mod shim;
