@@ -8,6 +8,7 @@
 mod client;
 mod frame;
 mod message;
+pub(crate) mod server;
 
 pub use client::{Client, ClientError};
 pub use frame::{FrameError, FrameSocket, MAX_FDS, MAX_FRAME_BYTES};
