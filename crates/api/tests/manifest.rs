@@ -72,18 +72,21 @@ bad! {
         \"/a/\", \"tmp\", \"/tmpfs\"]\n[process.scratch]\n\"/data\" = \"1GiB\"\n\
         \"/data/sub\" = \"1GiB\"\n\"/tmp/scratch\" = \"64MiB\"\n\"/var\" = \"1B\"\n";
     process: "app = \"shop\"\nteam = \"retail\"\n[process]\ncommand = []\nargs = [\"a\\u0000b\"]\n\
-        user = \"a b\"\ncapabilities = [\"SYS_ADMIN\", \"CAP_CHOWN\", \"KILL\", \"KILL\", \"CHWON\"]\n\
+        user = \"a b\"\ncapabilities = [\"SYS_ADMIN\", \"CAP_CHOWN\", \"KILL\", \"KILL\",\
+        \"CHWON\"]\n\
         processes = 65\nstop_signal = \"TERM\"\nprotocol = \"grpc\"\n";
-    health_and_routes: "app = \"shop\"\nteam = \"retail\"\n[process]\nprotocol = \"tcp\"\n[health]\n\
-        http = \"healthz\"\ntcp = true\n[routes]\nhosts = [\"a.example\", \"a.example\"]\n\
-        tcp = [80, 6379, 6379]\n[rollout]\nsurge = 0\n[spread]\nby = [\"rack\", \"rack\", \"row\"]\n";
+    health_and_routes: "app = \"shop\"\nteam = \"retail\"\n[process]\nprotocol = \"tcp\"\n\
+        [health]\nhttp = \"healthz\"\ntcp = true\n[routes]\nhosts = [\"a.example\", \"a.example\"]\n\
+        tcp = [80, 6379, 6379]\n[rollout]\nsurge = 0\n[spread]\n\
+        by = [\"rack\", \"rack\", \"row\"]\n";
     environment_names: "app = \"shop\"\nteam = \"retail\"\n[environment]\n\"A-B\" = \"x\"\n\
         1A = \"x\"\nFREEHOLD_APP = \"x\"\n_OK1 = \"x\"\nS = \"secret:Not A Name\"\n";
     later_tables: "app = \"shop\"\nteam = \"retail\"\nsingleton = true\nscale.instances = 2\n\
         [uses]\napps = [\"shop\", \"billing\", \"billing\"]\nbindings = [\"B\"]\n[metrics]\n\
         path = \"metrics\"\n[jobs.tidy]\nschedule = \"61 3 * *\"\n[jobs.sweep]\ncommand = []\n\
         [jobs.x]\nschedule = \"0 24 * * *\"\ntimezone = \"a b\"\n[jobs.\"A b\"]\n\
-        schedule = \"*/5 1-3,5 * jan-mar mon\"\n[files]\n\"/etc/a\" = { content = \"x\", secret = \"y\" }\n\
+        schedule = \"*/5 1-3,5 * jan-mar mon\"\n[files]\n\
+        \"/etc/a\" = { content = \"x\", secret = \"y\" }\n\
         \"/etc/b\" = {}\n\"c\" = { content = \"x\", mode = \"999\" }\n";
     syntax: "app = \"shop\nteam = retail\n[process\nport = 80\nport = 81\n";
 }
@@ -255,14 +258,15 @@ fn sizes_are_bounded() {
 fn depth_is_bounded_in_every_notation() {
     let head = "app = \"a\"\nteam = \"t\"\n";
     let dotted = vec!["a"; 78].join(".");
-    let inline = format!("{dotted} = ").to_owned() + &format!("{{ {dotted} = ").repeat(38);
+    let inline = format!("{dotted} = ").to_owned() + &format!("{{ {dotted} = ").repeat(76);
     for deep in [
         format!("{head}x = {}1{}", "[".repeat(60), "]".repeat(60)),
         format!("{head}x = {}{}", "[".repeat(100_000), "]".repeat(100_000)),
         format!("{head}[{}]", vec!["a"; 70].join(".")),
         format!("{head}[{}]", vec!["a"; 100_000].join(".")),
-        format!("{head}{inline}1{}", " }".repeat(38)),
+        format!("{head}{inline}1{}", " }".repeat(76)),
         format!("{head}{inline}"),
+        format!("{head}{inline}1{}\nb = ", " }".repeat(76)),
     ] {
         let errors = Manifest::parse("f", &deep).unwrap_err();
         assert!(!errors.problems.is_empty());

@@ -1,6 +1,6 @@
 //! From the tree to typed tables. A value that is wrong is noted and its default taken, so that one
-//! pass finds everything; the `table!` macro is the one list of a table's keys, defaults and ranges.
-//! How single values are read is in `value`.
+//! pass finds everything; the `table!` macro is the one list of a table's keys, defaults and
+//! ranges. How single values are read is in `value`.
 
 use std::collections::HashSet;
 use std::ops::Range;

@@ -17,7 +17,9 @@ table! {
     /// The public names and ports of an app.
     pub struct Routes {
         /// Names, `*.` names, and names with a path, that lead to `process.port`.
-        #[schemars(example = serde_json::json!(["shop.example.com", "*.shop.example.com", "example.com/shop"]))]
+        #[schemars(
+            example = serde_json::json!(["shop.example.com", "*.example.com", "example.com/shop"])
+        )]
         pub hosts: Vec<RouteHost> = Vec::new();
         /// Ports of the ingress whose connections are passed to `process.port` as they are.
         #[schemars(inner(range(min = 1, max = 65535)))]

@@ -25,7 +25,9 @@ pub fn schema() -> Json {
         "description": "Overrides by environment: tables are merged key by key, everything else \
             is replaced.",
         "type": "object",
-        "patternProperties": { "^[a-z]([a-z0-9-]{0,18}[a-z0-9])?$": { "$ref": "#/$defs/Override" } },
+        "patternProperties": {
+            "^[a-z]([a-z0-9-]{0,18}[a-z0-9])?$": { "$ref": "#/$defs/Override" },
+        },
         "additionalProperties": false,
         "maxProperties": MAX_ENVIRONMENTS,
         "examples": [{ "staging": { "scale": { "instances": 1 } } }],

@@ -179,7 +179,7 @@ fn collect_all<T, E>(items: impl Iterator<Item = Result<T, E>>) -> Result<Vec<T>
 }
 
 /// Drops a value of any depth without recursion. Dotted keys inside inline tables nest 80 × 80
-/// levels before the parser stops, and dropping those one inside the other can exhaust a stack.
+/// levels before the parser stops; dropping those must not depend on how much stack is left.
 fn dismantle(value: Spanned<DeValue<'_>>) {
     let mut rest = vec![value];
     while let Some(value) = rest.pop() {

@@ -23,7 +23,8 @@ macro_rules! integers {
                 let number = match &node.value {
                     Value::Integer(number) => *number,
                     Value::Text(text) => {
-                        let hint = text.parse::<$int>().ok().map(|n| format!("write {n}, without quotes"));
+                        let number = text.parse::<$int>().ok();
+                        let hint = number.map(|n| format!("write {n}, without quotes"));
                         cx.fail(node, "expected a whole number, found text", hint);
                         return None;
                     }
