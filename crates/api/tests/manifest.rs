@@ -76,7 +76,8 @@ bad! {
         \"CHWON\"]\n\
         processes = 65\nstop_signal = \"TERM\"\nprotocol = \"grpc\"\n";
     health_and_routes: "app = \"shop\"\nteam = \"retail\"\n[process]\nprotocol = \"tcp\"\n\
-        [health]\nhttp = \"healthz\"\ntcp = true\n[routes]\nhosts = [\"a.example\", \"a.example\"]\n\
+        [health]\nhttp = \"healthz\"\ntcp = true\n[routes]\n\
+        hosts = [\"a.example\", \"a.example\"]\n\
         tcp = [80, 6379, 6379]\n[rollout]\nsurge = 0\n[spread]\n\
         by = [\"rack\", \"rack\", \"row\"]\n";
     environment_names: "app = \"shop\"\nteam = \"retail\"\n[environment]\n\"A-B\" = \"x\"\n\
