@@ -17,7 +17,7 @@ async fn sqlite() {
     suite(|| async {
         let number = count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let path = directory.path().join(format!("{number}.db"));
-        let store = SqliteStore::open(path, SqliteOptions::default()).await.unwrap();
+        let store = SqliteStore::open(path, SqliteOptions::default()).await.expect("open");
         Arc::new(store) as Arc<dyn Store>
     })
     .await;

@@ -81,7 +81,8 @@ pub async fn verify<R: AsyncBufRead + Unpin>(input: R) -> Result<Summary, Restor
     Ok(lines.summary())
 }
 
-/// Restores a backup into an empty store, or one in which a restore was cut off, and gives the store
+/// Restores a backup into an empty store, or one in which a restore was cut off, and gives the
+/// store
 /// a new identity. The backup is verified to its end before the first write.
 ///
 /// # Errors

@@ -20,7 +20,7 @@ pub(super) async fn keys_go_with_a_revoked_lease(store: Arc<dyn Store>) {
     let answer = run(&*store, Txn::of([leased("l/1", lease.id), leased("l/2", lease.id)])).await;
     assert_eq!(answer.revision, before.next(), "a grant makes no revision");
     put(&*store, "free", "v").await;
-    assert_eq!(get(&*store, "l/1").await.unwrap().lease, Some(lease.id));
+    assert_eq!(get(&*store, "l/1").await.expect("the key is there").lease, Some(lease.id));
     assert_eq!(store.lease_keep_alive(lease.id).await.expect("renew"), lease.ttl);
     let left = store.lease_left(lease.id).await.expect("left");
     assert!(left <= lease.ttl && left > lease.ttl / 2);

@@ -12,17 +12,20 @@ pub(super) async fn one_revision_each(store: Arc<dyn Store>) {
     let before = stand(&*store).await;
     let answer = run(&*store, Txn::of([Op::put("a", "1"), Op::put("b", "2")])).await;
     assert_eq!(answer.revision, before.next());
-    let (a, b) = (get(&*store, "a").await.unwrap(), get(&*store, "b").await.unwrap());
+    let (a, b) = (
+        get(&*store, "a").await.expect("the key is there"),
+        get(&*store, "b").await.expect("the key is there"),
+    );
     assert_eq!((a.mod_revision, b.mod_revision), (answer.revision, answer.revision));
     let again = put(&*store, "a", "3").await;
     assert_eq!(again, before.next().next());
-    let a = get(&*store, "a").await.unwrap();
+    let a = get(&*store, "a").await.expect("the key is there");
     assert_eq!((a.create_revision, a.mod_revision, a.version), (answer.revision, again, 2));
     let gone = delete(&*store, "a").await;
     assert_eq!(gone, again.next());
     assert_eq!(get(&*store, "a").await, None);
     let anew = put(&*store, "a", "4").await;
-    let a = get(&*store, "a").await.unwrap();
+    let a = get(&*store, "a").await.expect("the key is there");
     assert_eq!((a.create_revision, a.version), (anew, 1), "a key made anew starts anew");
 }
 
@@ -163,7 +166,7 @@ pub(super) async fn limits_refuse(store: Arc<dyn Store>) {
     let longest = "k".repeat(MAX_KEY_BYTES);
     let largest = vec![7; MAX_REQUEST_BYTES - MAX_KEY_BYTES - 1024];
     run(&*store, Txn::of([Op::put(longest.clone(), largest.clone())])).await;
-    assert_eq!(get(&*store, &longest).await.unwrap().value, largest);
+    assert_eq!(get(&*store, &longest).await.expect("the key is there").value, largest);
 }
 
 pub(super) async fn many_writers_of_one_counter(store: Arc<dyn Store>) {
@@ -186,6 +189,6 @@ pub(super) async fn many_writers_of_one_counter(store: Arc<dyn Store>) {
     for writer in writers.collect::<Vec<_>>() {
         writer.await.expect("a writer failed");
     }
-    assert_eq!(get(&*store, "counter").await.unwrap().value, "80");
-    assert_eq!(get(&*store, "counter").await.unwrap().version, 80);
+    assert_eq!(get(&*store, "counter").await.expect("the key is there").value, "80");
+    assert_eq!(get(&*store, "counter").await.expect("the key is there").version, 80);
 }

@@ -7,8 +7,8 @@
 //!
 //! What is kept: on writing, the typed body is laid over the document as it was read. A field the
 //! type knew when reading and has dropped since goes; a field it never knew stays, at any depth of
-//! objects and in the elements of lists (see [`merge`](self) in the source for how elements are told
-//! apart). Body types must not use serde's `alias`, nor `flatten` into a map.
+//! objects and in the elements of lists (told apart by `id`, `name` or `key`, else by being
+//! unchanged, else by place). Body types must not use serde's `alias`, nor `flatten` into a map.
 
 mod merge;
 

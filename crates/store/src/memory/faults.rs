@@ -10,6 +10,8 @@ pub struct Faults {
     reads: AtomicU32,
     writes: AtomicU32,
     answers: AtomicU32,
+    /// Writes that still go through, plus one; zero is no limit.
+    until: AtomicU32,
 }
 
 impl Faults {
@@ -24,6 +26,18 @@ impl Faults {
         self.writes.store(calls, Ordering::Relaxed);
     }
 
+    /// After `calls` more writes the store is unavailable for writing, until [`Faults::heal`].
+    pub fn fail_writes_after(&self, calls: u32) {
+        self.until.store(calls.saturating_add(1), Ordering::Relaxed);
+    }
+
+    /// Takes every fault back.
+    pub fn heal(&self) {
+        for knob in [&self.reads, &self.writes, &self.answers, &self.until] {
+            knob.store(0, Ordering::Relaxed);
+        }
+    }
+
     /// The next `calls` writes are done, but their answers get lost.
     pub fn lose_answers(&self, calls: u32) {
         self.answers.store(calls, Ordering::Relaxed);
@@ -34,7 +48,9 @@ impl Faults {
     }
 
     pub(super) fn before_write(&self) -> Result<(), StoreError> {
-        if hit(&self.writes) { Err(injected()) } else { Ok(()) }
+        let count = |left| if left > 1 { Some(left - 1) } else { None };
+        let over = self.until.fetch_update(Ordering::Relaxed, Ordering::Relaxed, count) == Err(1);
+        if over || hit(&self.writes) { Err(injected()) } else { Ok(()) }
     }
 
     pub(super) fn after_write(&self) -> Result<(), StoreError> {

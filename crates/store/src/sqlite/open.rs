@@ -28,8 +28,8 @@ const CHECKPOINT_PAGES: u32 = 4_000;
 /// How far a revision's events are numbered: `seq = revision << 20 | index`.
 ///
 /// * `event` holds every version of every key since the compaction; a null value is a deletion.
-///   The index on its keys ends, like every SQLite index, in the row's number: the versions of a key
-///   lie in order.
+///   The index on its keys ends, like every SQLite index, in the row's number: the versions of a
+///   key lie in order.
 /// * `head` says which of them is a living key's newest.
 const SCHEMA: &str = "
 CREATE TABLE meta (
@@ -88,6 +88,8 @@ pub(super) struct Opened {
     pub(super) conn: Connection,
     pub(super) state: State,
     pub(super) leases: Vec<KeptLease>,
+    /// The quota.
+    pub(super) max_pages: u64,
 }
 
 pub(super) fn open(path: &Path, options: &SqliteOptions) -> Result<Opened, StoreError> {
@@ -96,10 +98,11 @@ pub(super) fn open(path: &Path, options: &SqliteOptions) -> Result<Opened, Store
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut conn = Connection::open_with_flags(path, flags)
         .map_err(|error| name_place(engine("open the database", error), path))?;
-    prepare(&mut conn, path, options).map_err(|error| name_place(error, path))?;
+    prepare(&mut conn, path).map_err(|error| name_place(error, path))?;
     let state = load_state(&conn, path).map_err(|error| name_place(error, path))?;
     let leases = load_leases(&conn).map_err(|error| name_place(error, path))?;
-    Ok(Opened { lock, conn, state, leases })
+    let max_pages = (options.max_bytes / PAGE_BYTES).clamp(64, u64::from(u32::MAX / 2));
+    Ok(Opened { lock, conn, state, leases, max_pages })
 }
 
 /// A connection that only reads.
@@ -138,7 +141,7 @@ fn create_private(path: &Path) -> Result<(), StoreError> {
         .map_err(|error| file("make durable the database", path, error))
 }
 
-fn prepare(conn: &mut Connection, path: &Path, options: &SqliteOptions) -> Result<(), StoreError> {
+fn prepare(conn: &mut Connection, path: &Path) -> Result<(), StoreError> {
     let failed = |error| engine("prepare the database", error);
     conn.busy_timeout(Duration::from_secs(5)).map_err(failed)?;
     conn.set_prepared_statement_cache_capacity(32);
@@ -154,8 +157,6 @@ fn prepare(conn: &mut Connection, path: &Path, options: &SqliteOptions) -> Resul
     conn.pragma_update(None, "synchronous", "FULL").map_err(failed)?;
     conn.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES).map_err(failed)?;
     conn.pragma_update(None, "cache_size", -16_384).map_err(failed)?;
-    let pages = (options.max_bytes / PAGE_BYTES).clamp(64, u64::from(u32::MAX - 1));
-    conn.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(())).map_err(failed)?;
     create_schema(conn)?;
     check_sqlite(conn, path, "quick_check")?;
     check_rules(conn, path)

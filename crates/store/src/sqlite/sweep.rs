@@ -5,7 +5,7 @@
 
 use super::failure::engine;
 use super::read::first_seq;
-use super::tables::WriteTables;
+use super::tables::{Room, WriteTables};
 use crate::{Revision, StoreError};
 
 /// Events looked at in one go; with about 20 µs for each that is removed, 10 ms between writes.
@@ -35,6 +35,7 @@ impl Sweep {
 
     /// Does a step inside the writer's transaction. None when it was the last.
     pub(super) fn step(self, tables: &mut WriteTables) -> Result<Option<Self>, StoreError> {
+        tables.allow(Room::Reserve)?;
         let target = first_seq(self.target);
         let behind = first_seq(self.target.next());
         let reached = tables

@@ -28,11 +28,42 @@ pub(super) struct WriteTables {
     pub(super) conn: Connection,
     pub(super) state: State,
     effects: Vec<Effect>,
+    max_pages: u64,
+    room: Option<Room>,
 }
 
+/// How far the database may grow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Room {
+    /// Up to the quota.
+    Quota,
+    /// An eighth past it, at most 16 MiB: for what makes room. A delete writes rows of some hundred
+    /// bytes before a compaction can remove anything: enough for tens of thousands.
+    Reserve,
+}
+
+const MAX_RESERVE_PAGES: u64 = 4096;
+
 impl WriteTables {
-    pub(super) fn new(conn: Connection, state: State) -> Self {
-        Self { conn, state, effects: Vec::new() }
+    pub(super) fn new(conn: Connection, state: State, max_pages: u64) -> Self {
+        Self { conn, state, effects: Vec::new(), max_pages, room: None }
+    }
+
+    /// Says how far what follows may let the database grow. SQLite itself never shrinks the limit
+    /// below what is in use.
+    pub(super) fn allow(&mut self, room: Room) -> Result<(), StoreError> {
+        if self.room == Some(room) {
+            return Ok(());
+        }
+        let pages = match room {
+            Room::Quota => self.max_pages,
+            Room::Reserve => self.max_pages + (self.max_pages / 8).min(MAX_RESERVE_PAGES),
+        };
+        self.conn
+            .pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))
+            .map_err(|error| engine("set how far the database may grow", error))?;
+        self.room = Some(room);
+        Ok(())
     }
 
     /// Notes what is to be told after the commit.
@@ -75,6 +106,7 @@ impl WriteTables {
     pub(super) fn grant_lease(&mut self, ttl: Duration) -> Result<LeaseId, StoreError> {
         let id = LeaseId(self.state.last_lease + 1);
         let ttl_ms = millis(ttl);
+        self.allow(Room::Quota)?;
         self.execute(
             "write a lease",
             "INSERT INTO lease VALUES (?1, ?2, ?3)",
@@ -174,6 +206,8 @@ impl Tables for WriteTables {
     }
 
     fn append(&mut self, events: Vec<Event>) -> Result<(), StoreError> {
+        let puts = events.iter().any(|event| event.kind == EventKind::Put);
+        self.allow(if puts { Room::Quota } else { Room::Reserve })?;
         let revision = self.state.revision.next();
         for (seq, event) in (read::first_seq(revision)..).zip(&events) {
             self.store(seq, event)?;

@@ -64,9 +64,11 @@ where
     }
 }
 
+type Closed = oneshot::Sender<Result<(), StoreError>>;
+
 enum Message {
     Work(Box<dyn Work>),
-    Close(Option<oneshot::Sender<Result<(), StoreError>>>),
+    Close(Closed),
 }
 
 /// The handle to the writing thread.
@@ -82,18 +84,20 @@ impl Writer {
         clock: Arc<dyn Clock>,
     ) -> Result<Arc<Self>, StoreError> {
         let (queue, waiting) = mpsc::channel(QUEUE);
-        let Opened { lock, conn, state, .. } = opened;
-        let tables = WriteTables::new(conn, state);
+        let Opened { lock, conn, state, max_pages, .. } = opened;
+        let tables = WriteTables::new(conn, state, max_pages);
         let mut thread =
             Thread { tables, hub, leases, clock, sweep: None, gave_up: None, broken: None };
         std::thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(move || {
-                thread.run(waiting);
-                // The database is closed before the lock is let go.
-                let Thread { tables, .. } = thread;
-                drop(tables);
+                let (closing, ended) = thread.run(waiting);
+                // The database is closed before the lock is let go, both before we say so.
+                drop(thread);
                 drop(lock);
+                if let Some(reply) = closing {
+                    let _ = reply.send(ended);
+                }
             })
             .map_err(|error| internal("start the writer", error))?;
         Ok(Arc::new(Self { queue: Mutex::new(Some(queue)) }))
@@ -128,7 +132,7 @@ impl Writer {
     pub(super) async fn close(&self) -> Result<(), StoreError> {
         let Some(queue) = self.queue.lock().take() else { return Ok(()) };
         let (reply, closed) = oneshot::channel();
-        if queue.send(Message::Close(Some(reply))).await.is_err() {
+        if queue.send(Message::Close(reply)).await.is_err() {
             return Ok(());
         }
         closed.await.unwrap_or(Ok(()))
@@ -153,7 +157,12 @@ struct Thread {
 }
 
 impl Thread {
-    fn run(&mut self, mut waiting: mpsc::Receiver<Message>) {
+    /// Works until it is told to end, or nobody can tell it anything any more. Returns who wants to
+    /// hear how that went.
+    fn run(
+        &mut self,
+        mut waiting: mpsc::Receiver<Message>,
+    ) -> (Option<Closed>, Result<(), StoreError>) {
         let mut closing = None;
         while closing.is_none() {
             let next = if self.sweep().is_some() {
@@ -183,10 +192,7 @@ impl Thread {
             self.sweep_step();
         }
         waiting.close();
-        let ended = self.end();
-        if let Some(Some(reply)) = closing {
-            let _ = reply.send(ended);
-        }
+        (closing, self.end())
     }
 
     fn serve(&mut self, mut batch: Vec<Box<dyn Work>>) {
@@ -295,7 +301,7 @@ impl Thread {
         self.sweep = next;
         if let Err(error) = swept {
             // Whatever is left takes space but is not wrong.
-            tracing::warn!(%error, "remove what was compacted; giving up until the next compaction");
+            tracing::warn!(%error, "remove what was compacted; left until the next compaction");
             self.gave_up = Some(self.tables.state.compacted);
             self.sweep = None;
         }
