@@ -97,3 +97,75 @@ fn overlap(a: Ipv4Net, b: Ipv4Net) -> bool {
     a.contains(&b.network()) || b.contains(&a.network())
 }
 
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn net(text: &str) -> Ipv4Net {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn hosts_get_their_own_piece() {
+        let cluster = net("10.128.0.0/10");
+        assert_eq!(host_subnet(cluster, 0), Some(net("10.128.0.0/24")));
+        assert_eq!(host_subnet(cluster, 257), Some(net("10.129.1.0/24")));
+        assert_eq!(host_subnet(cluster, (1 << 14) - 1), Some(net("10.191.255.0/24")));
+        assert_eq!(host_subnet(cluster, 1 << 14), None);
+        assert_eq!(host_subnet(net("10.1.2.0/24"), 0), Some(net("10.1.2.0/24")));
+        assert_eq!(host_subnet(net("10.1.2.0/25"), 0), None);
+        assert_eq!(host_subnet(net("0.0.0.0/0"), u32::MAX), None);
+    }
+
+    #[test]
+    fn the_gateway_is_no_instance() {
+        let subnet = net("10.128.7.0/24");
+        assert_eq!(gateway(subnet), Ipv4Addr::new(10, 128, 7, 1));
+        let instances: Vec<_> = instance_addresses(subnet).collect();
+        assert_eq!(instances.len(), 253);
+        assert_eq!(instances[0], Ipv4Addr::new(10, 128, 7, 2));
+        assert_eq!(instances[252], Ipv4Addr::new(10, 128, 7, 254));
+    }
+
+    #[test]
+    fn a_collision_names_the_interface() {
+        let on = |text: &str, name: &str| Occupied { net: net(text), interface: name.into() };
+        let existing =
+            [on("10.0.0.0/8", "tun0"), on("10.128.3.0/24", "eth1"), on("1.0.0.0/8", "a")];
+        let error = check_free(net("10.128.0.0/10"), &existing).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "taking 10.128.0.0/10: it overlaps 10.128.3.0/24 of interface eth1"
+        );
+        assert!(check_free(net("192.168.0.0/16"), &existing).is_ok());
+    }
+
+    proptest! {
+        #[test]
+        fn pieces_are_inside_and_apart(prefix in 8_u8..=24, a in 0_u32..70_000, b in 0_u32..70_000) {
+            let cluster = Ipv4Net::new(Ipv4Addr::new(10, 0, 0, 0), prefix).unwrap();
+            let pieces = [a, b].map(|index| host_subnet(cluster, index));
+            for (index, piece) in [a, b].into_iter().zip(pieces) {
+                prop_assert_eq!(piece.is_some(), index < 1 << (24 - prefix));
+                prop_assert!(piece.is_none_or(|piece| cluster.contains(&piece)));
+            }
+            if let (true, [Some(a), Some(b)]) = (a != b, pieces) {
+                prop_assert!(!overlap(a, b));
+            }
+        }
+
+        #[test]
+        fn overlap_means_a_shared_address(a: u32, b: u32, wide in 20_u8..=32, narrow in 20_u8..=32) {
+            let a = Ipv4Net::new(Ipv4Addr::from(a), wide).unwrap().trunc();
+            // Near each other, else they never meet.
+            let b = u32::from(a.network()) ^ (b & 0x1fff);
+            let b = Ipv4Net::new(Ipv4Addr::from(b), narrow).unwrap().trunc();
+            let range = |net: Ipv4Net| u32::from(net.network())..=u32::from(net.broadcast());
+            let shared = range(a).start() <= range(b).end() && range(b).start() <= range(a).end();
+            prop_assert_eq!(overlap(a, b), shared);
+        }
+    }
+}

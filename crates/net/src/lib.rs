@@ -9,6 +9,8 @@
 //! An async caller wraps the calls in its blocking pool.
 
 pub mod address;
+pub mod check;
+pub mod conntrack;
 pub mod link;
 pub mod namespace;
 mod netlink;

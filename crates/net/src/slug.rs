@@ -42,25 +42,26 @@ impl Slug {
         &self.0
     }
 
-    /// Name of the bridge all local instances hang on, `fh<slug>`.
+    /// Name of the bridge that holds the gateway's address, `fh<slug>`.
     #[must_use]
     pub fn bridge(&self) -> String {
         format!("fh{}", self.0)
     }
 
-    /// Name of the nftables tables (one of family inet, one of family bridge), `freehold_<slug>`.
+    /// Name of the nftables table (family inet), `freehold_<slug>`.
     #[must_use]
     pub fn table(&self) -> String {
         format!("freehold_{}", self.0)
     }
 
-    /// The device group of this installation's ports: how they are recognised in the kernel even when
-    /// their bridge is gone. FNV-1a of the slug with the top bit set, so it is never the default 0.
+    /// The device group of this installation's ports: how kernel and filter
+    /// recognise them. FNV-1a of the slug with the top bit set, so it is never the default 0.
     #[must_use]
     pub fn link_group(&self) -> u32 {
-        let hash = self.0.bytes().fold(0x811c_9dc5_u32, |hash, byte| {
-            (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
-        });
+        let hash = self
+            .0
+            .bytes()
+            .fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
         hash | 0x8000_0000
     }
 }
@@ -105,6 +106,7 @@ pub(crate) fn host_mac(address: Ipv4Addr) -> [u8; 6] {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 mod tests {
     use super::*;
 

@@ -85,18 +85,18 @@ pub fn read(name: &str) -> Result<String, SysctlError> {
         .map_err(|source| SysctlError { doing: "reading", name: name.to_owned(), source })
 }
 
-/// Settings of a bridge: it forwards, never routes to loopback, sends and believes no redirects (all
-/// traffic between instances passes the host on purpose), and has no IPv6.
-pub(crate) fn apply_bridge(bridge: &str) -> Result<(), SysctlError> {
+/// Settings of a link that faces instances: it forwards, never routes to loopback, sends and believes
+/// no redirects (all traffic between instances passes the host on purpose), and has no IPv6.
+pub(crate) fn apply_port(link: &str) -> Result<(), SysctlError> {
     for (setting, value) in [
         ("forwarding", "1"),
         ("route_localnet", "0"),
         ("send_redirects", "0"),
         ("accept_redirects", "0"),
     ] {
-        ensure(&format!("net/ipv4/conf/{bridge}/{setting}"), value)?;
+        ensure(&format!("net/ipv4/conf/{link}/{setting}"), value)?;
     }
-    match ensure(&format!("net/ipv6/conf/{bridge}/disable_ipv6"), "1") {
+    match ensure(&format!("net/ipv6/conf/{link}/disable_ipv6"), "1") {
         Err(error) if error.source.kind() == io::ErrorKind::NotFound => Ok(()),
         result => result.map(drop),
     }
@@ -107,7 +107,10 @@ fn ensure(name: &str, value: &str) -> Result<bool, SysctlError> {
     if read(name)? == value {
         return Ok(false);
     }
-    fs::write(Path::new("/proc/sys").join(name), value)
-        .map_err(|source| SysctlError { doing: "writing", name: name.to_owned(), source })?;
+    fs::write(Path::new("/proc/sys").join(name), value).map_err(|source| SysctlError {
+        doing: "writing",
+        name: name.to_owned(),
+        source,
+    })?;
     Ok(true)
 }

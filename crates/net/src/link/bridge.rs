@@ -1,4 +1,7 @@
 //! The host's bridge: made, corrected, deleted.
+//!
+//! No instance is a port of it. It holds the gateway's address and the subnet's route, so that an
+//! address without an instance leads nowhere, and it is where other hosts' traffic can arrive.
 
 use ipnet::Ipv4Net;
 
@@ -15,6 +18,9 @@ pub struct Bridge {
     pub slug: Slug,
     /// The gateway address with the host's prefix length, such as `10.128.0.1/24`.
     pub address: Ipv4Net,
+    /// The cluster's service addresses. They are routed here, so that one the filter does not
+    /// translate is refused by it and never follows the host's default route.
+    pub services: Ipv4Net,
     /// Largest packet in bytes.
     pub mtu: u32,
 }
@@ -54,11 +60,13 @@ pub fn ensure_bridge(bridge: &Bridge) -> Result<(), LinkError> {
     if !present {
         socket.set_address(link.index, bridge.address)?;
     }
-    sysctl::apply_bridge(&name)?;
+    socket.set_link_route(link.index, bridge.services)?;
+    sysctl::apply_port(&name)?;
     Ok(())
 }
 
-/// Deletes the bridge; fine when it is gone. Ports still on it stay as loose links: remove them first.
+/// Deletes the bridge; fine when it is gone. Instances keep their links
+/// but lose their gateway.
 ///
 /// # Errors
 /// When the kernel refuses.

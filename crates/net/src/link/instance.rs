@@ -3,6 +3,7 @@
 use std::net::Ipv4Addr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::LinkError;
 use crate::namespace::{self, Namespace, NamespaceError};
@@ -12,6 +13,10 @@ use crate::{Slug, sysctl};
 
 /// Name of the link inside every instance.
 const INSIDE: &str = "eth0";
+/// A port starts at once where asking for it makes the kernel catch up (since 6.8), else within its
+/// link watch's period of at most one second: 2,000 × 1 ms is twice that.
+const RUNNING_TRIES: u32 = 2000;
+const RUNNING_PAUSE: Duration = Duration::from_millis(1);
 
 /// The wanted link of one instance.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,8 +49,6 @@ pub struct Port {
     pub name: String,
     /// The instance's address.
     pub address: Ipv4Addr,
-    /// Whether it is on the bridge of its installation.
-    pub on_bridge: bool,
 }
 
 /// Makes an instance's namespace with its kernel settings, loopback up, and a link with its address and
@@ -57,11 +60,11 @@ pub struct Port {
 pub fn attach(wanted: &InstanceLink) -> Result<Attached, LinkError> {
     let port = port_name(wanted.address);
     let mut host = RouteSocket::open()?;
-    let bridge_name = wanted.slug.bridge();
-    let bridge = host.link(&bridge_name)?.map(|link| link.index).ok_or_else(|| {
-        LinkError::NoBridge { bridge: bridge_name, address: wanted.address }
-    })?;
-    let connection = Connection { wanted, bridge, port: &port };
+    let bridge = wanted.slug.bridge();
+    if host.link(&bridge)?.is_none() {
+        return Err(LinkError::NoBridge { bridge, address: wanted.address });
+    }
+    let connection = Connection { wanted, port: &port };
     match Namespace::open(&wanted.namespace) {
         Ok(existing) => {
             let adopted = connection.adopt(&mut host, &existing)?;
@@ -76,7 +79,7 @@ pub fn attach(wanted: &InstanceLink) -> Result<Attached, LinkError> {
         connection.configure_inside()
     };
     let (_, result) = Namespace::create_and(&wanted.namespace, sysctl::INSTANCE, inside)?;
-    if let Err(error) = result {
+    if let Err(error) = result.and_then(|()| connection.finish(&mut host)) {
         if let Err(second) = detach(&wanted.namespace, wanted.address) {
             tracing::warn!(address = %wanted.address, error = %second, "undoing an attachment");
         }
@@ -97,27 +100,16 @@ pub fn detach(namespace: &Path, address: Ipv4Addr) -> Result<(), LinkError> {
     Ok(())
 }
 
-/// The ports of an installation, also those whose bridge is gone.
+/// The ports of an installation, whether its bridge is there or not.
 ///
 /// # Errors
 /// When the kernel refuses to list links.
 pub fn ports(slug: &Slug) -> Result<Vec<Port>, LinkError> {
-    let mut host = RouteSocket::open()?;
-    let links = host.links()?;
-    let bridge = slug.bridge();
-    let bridge = links.iter().find(|link| link.name == bridge).map(|link| link.index);
     let group = slug.link_group();
-    let ours = |link: &&Link| {
-        link.group == group || (bridge.is_some() && link.master == bridge)
-    };
-    let port = |link: &Link| {
-        Some(Port {
-            address: port_address(&link.name)?,
-            name: link.name.clone(),
-            on_bridge: bridge.is_some() && link.master == bridge,
-        })
-    };
-    Ok(links.iter().filter(ours).filter_map(port).collect())
+    let links = RouteSocket::open()?.links()?;
+    let ours = links.into_iter().filter(|link| link.group == group);
+    Ok(ours.filter_map(|link| Some(Port { address: port_address(&link.name)?, name: link.name })))
+        .map(Iterator::collect)
 }
 
 /// Removes every port, the namespaces in `directory` and the bridge of an installation.
@@ -156,7 +148,6 @@ pub fn remove_all(slug: &Slug, directory: &Path) -> Result<(), LinkError> {
 #[derive(Debug, Clone, Copy)]
 struct Connection<'a> {
     wanted: &'a InstanceLink,
-    bridge: u32,
     port: &'a str,
 }
 
@@ -170,30 +161,43 @@ impl Connection<'_> {
         let veth = Veth {
             name: self.port,
             mac: host_mac(self.wanted.address),
-            master: self.bridge,
             group: self.wanted.slug.link_group(),
             mtu: self.wanted.mtu,
             peer_name: INSIDE,
             peer_mac: instance_mac(self.wanted.address),
             peer_namespace: namespace,
         };
-        if host.create_veth(&veth)? {
-            return Ok(());
+        let mut index = host.create_veth(&veth)?;
+        if index.is_none() {
+            host.delete_link(self.port)?;
+            index = host.create_veth(&veth)?;
         }
-        host.delete_link(self.port)?;
-        if host.create_veth(&veth)? {
-            return Ok(());
-        }
-        Err(LinkError::Vanished { address: self.wanted.address })
+        let index = index.ok_or(LinkError::Vanished { address: self.wanted.address })?;
+        host.set_host_route(index, self.wanted.address, self.wanted.gateway)?;
+        Ok(())
     }
 
     /// Addresses the instance's end; runs inside the instance's namespace.
     fn configure_inside(&self) -> Result<(), LinkError> {
         let mut inside = RouteSocket::open()?;
-        let link = inside.loopback_up_and_link(INSIDE)?;
+        let link = inside.bring_up(INSIDE, self.wanted.mtu)?;
         let link = link.ok_or(LinkError::Vanished { address: self.wanted.address })?;
         inside.set_host_address(link.index, self.wanted.address, self.wanted.gateway)?;
         Ok(())
+    }
+
+    /// Settings of the port, which only the host's side can make, and the wait until it sends: the
+    /// kernel starts it a moment after the other end came up and drops what is sent until then.
+    fn finish(&self, host: &mut RouteSocket) -> Result<(), LinkError> {
+        sysctl::apply_port(self.port)?;
+        for _ in 0..RUNNING_TRIES {
+            match host.link(self.port)? {
+                Some(link) if link.running => return Ok(()),
+                Some(_) => std::thread::sleep(RUNNING_PAUSE),
+                None => return Err(LinkError::Vanished { address: self.wanted.address }),
+            }
+        }
+        Err(LinkError::NotRunning { address: self.wanted.address })
     }
 
     /// Checks both ends of an existing attachment and mends what is not as wanted. `true` when the
@@ -203,7 +207,7 @@ impl Connection<'_> {
         let inner = namespace.run(|| -> Result<Option<Link>, LinkError> {
             sysctl::apply(sysctl::INSTANCE)?;
             let mut inside = RouteSocket::open()?;
-            let link = inside.loopback_up_and_link(INSIDE)?;
+            let link = inside.bring_up(INSIDE, self.wanted.mtu)?;
             if let Some(link) = &link {
                 let whole = ipnet::Ipv4Net::new_assert(self.wanted.address, 32);
                 for (index, address) in inside.addresses()? {
@@ -219,20 +223,17 @@ impl Connection<'_> {
         let Some(outside) = outside.filter(|_| right) else {
             host.delete_link(self.port)?;
             namespace.run(|| self.replace_inside(host, namespace))??;
+            self.finish(host)?;
             return Ok(false);
         };
         let group = self.wanted.slug.link_group();
         let mtu = self.wanted.mtu;
-        let in_place = outside.master == Some(self.bridge) && outside.group == group;
-        if !in_place || !outside.up || outside.mtu != mtu {
-            host.enslave(outside.index, self.bridge, group, mtu)?;
+        if outside.group != group || !outside.up || outside.mtu != mtu {
+            host.regroup(outside.index, group, mtu)?;
         }
-        namespace.run(|| -> Result<(), LinkError> {
-            if let Some(link) = inner.filter(|link| !link.up || link.mtu != mtu) {
-                RouteSocket::open()?.configure(link.index, None, mtu)?;
-            }
-            self.configure_inside()
-        })??;
+        host.set_host_route(outside.index, self.wanted.address, self.wanted.gateway)?;
+        namespace.run(|| self.configure_inside())??;
+        self.finish(host)?;
         Ok(true)
     }
 

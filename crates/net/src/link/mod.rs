@@ -1,9 +1,11 @@
 //! The bridge of a host and the veth pairs of its instances.
 //!
-//! Instances are *routed*, not switched: each has its address as a host route and sends everything,
-//! neighbours on the same bridge too, to the gateway. So every packet passes the host's filter in both
-//! directions and connection tracking can translate service addresses without hiding the sender. The
-//! filter drops frames between ports; see `nft`.
+//! Instances are *routed*, not switched: each has its address as a host route, sends everything to the
+//! gateway, and the host has a route per instance to its port, which is on no bridge. So every packet
+//! passes the host's filter in both directions, connection tracking can translate service addresses
+//! without hiding the sender, no instance hears another's frames, and a host with `br_netfilter` on
+//! behaves like one without (it would switch translated packets between ports of a bridge past the
+//! forwarding rules).
 
 mod bridge;
 mod instance;
@@ -45,6 +47,12 @@ pub enum LinkError {
     NoBridge {
         /// The bridge's name.
         bridge: String,
+        /// The instance's address.
+        address: Ipv4Addr,
+    },
+    /// The host's end of a link did not start.
+    #[error("attaching {address}: its link does not start")]
+    NotRunning {
         /// The instance's address.
         address: Ipv4Addr,
     },

@@ -50,12 +50,7 @@ impl Request {
     }
 
     /// Adds an attribute whose payload is `body` (may be empty) followed by what `fill` adds.
-    pub(crate) fn nest(
-        mut self,
-        kind: u16,
-        body: &[u8],
-        fill: impl FnOnce(Self) -> Self,
-    ) -> Self {
+    pub(crate) fn nest(mut self, kind: u16, body: &[u8], fill: impl FnOnce(Self) -> Self) -> Self {
         let start = self.bytes.len();
         self.bytes.extend_from_slice(&0_u16.to_ne_bytes());
         self.bytes.extend_from_slice(&(kind | NESTED).to_ne_bytes());
@@ -160,6 +155,7 @@ fn aligned(length: usize) -> usize {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 mod tests {
     use proptest::prelude::*;
 

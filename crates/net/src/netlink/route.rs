@@ -17,6 +17,9 @@ const LINK_BODY: usize = 16;
 const ADDRESS_BODY: usize = 8;
 const ROUTE_BODY: usize = 12;
 const UP: u32 = 1;
+const RUNNING: u32 = 0x40;
+/// The loopback link is the first of every namespace.
+const LOOPBACK: u32 = 1;
 
 /// A link as the kernel describes it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -24,10 +27,11 @@ pub(crate) struct Link {
     pub(crate) index: u32,
     pub(crate) name: String,
     pub(crate) up: bool,
+    /// Whether it would send what it is given: between the other end's coming up and this, the kernel
+    /// silently drops.
+    pub(crate) running: bool,
     pub(crate) mtu: u32,
     pub(crate) mac: Vec<u8>,
-    /// Index of the bridge it belongs to.
-    pub(crate) master: Option<u32>,
     pub(crate) group: u32,
     /// `bridge`, `veth`, … where the kind is known.
     pub(crate) kind: Option<String>,
@@ -47,7 +51,6 @@ pub(crate) struct Route {
 pub(crate) struct Veth<'a> {
     pub(crate) name: &'a str,
     pub(crate) mac: [u8; 6],
-    pub(crate) master: u32,
     pub(crate) group: u32,
     pub(crate) mtu: u32,
     pub(crate) peer_name: &'a str,
@@ -83,23 +86,26 @@ impl RouteSocket {
         Ok(found)
     }
 
-    /// Brings the loopback link up and looks up `name`, in one round trip.
-    pub(crate) fn loopback_up_and_link(
-        &mut self,
-        name: &str,
-    ) -> Result<Option<Link>, NetlinkError> {
-        let up = Request::new(libc::RTM_NEWLINK, 0, &link_body(1, UP));
-        let get =
-            Request::new(libc::RTM_GETLINK, 0, &link_body(0, 0)).text(libc::IFLA_IFNAME, name);
+    /// Brings the loopback link and `name` up, the latter with its MTU, and looks `name` up, in one
+    /// round trip.
+    pub(crate) fn bring_up(&mut self, name: &str, mtu: u32) -> Result<Option<Link>, NetlinkError> {
+        let requests = vec![
+            Request::new(libc::RTM_NEWLINK, 0, &link_body(LOOPBACK, UP)),
+            Request::new(libc::RTM_NEWLINK, 0, &link_body(0, UP))
+                .text(libc::IFLA_IFNAME, name)
+                .number(libc::IFLA_MTU, mtu),
+            Request::new(libc::RTM_GETLINK, 0, &link_body(0, 0)).text(libc::IFLA_IFNAME, name),
+        ];
         let mut found = None;
-        let verdicts = self.0.exchange(vec![up, get], |index, message| {
-            if index == 1 {
+        let verdicts = self.0.exchange(requests, |index, message| {
+            if index == 2 {
                 found = parse_link(message);
             }
         })?;
-        first(&verdicts, "looking up links")?.check("bringing up the loopback link", &[])?;
-        if let Some(verdict) = verdicts.get(1) {
-            verdict.check(&format!("looking up link {name}"), &[libc::ENODEV])?;
+        for (index, verdict) in verdicts.iter().enumerate() {
+            let (subject, fine): (_, &[i32]) =
+                if index == 0 { ("lo", &[]) } else { (name, &[libc::ENODEV]) };
+            verdict.check(&format!("bringing up link {subject}"), fine)?;
         }
         Ok(found)
     }
@@ -122,29 +128,27 @@ impl RouteSocket {
             .attribute(libc::IFLA_ADDRESS, &mac)
             .number(libc::IFLA_MTU, mtu)
             .nest(libc::IFLA_LINKINFO, &[], |info| {
-                info.text(libc::IFLA_INFO_KIND, "bridge").nest(
-                    libc::IFLA_INFO_DATA,
-                    &[],
-                    |data| data.attribute(IFLA_BR_MCAST_SNOOPING, &[0]),
-                )
+                info.text(libc::IFLA_INFO_KIND, "bridge").nest(libc::IFLA_INFO_DATA, &[], |data| {
+                    data.attribute(IFLA_BR_MCAST_SNOOPING, &[0])
+                })
             });
         let errno = self.one(&format!("creating bridge {name}"), request, &[libc::EEXIST])?;
         Ok(errno == 0)
     }
 
-    /// Makes a veth pair whose host end is up on its bridge and whose other end is up in its namespace.
-    /// `false` when a link of that name exists already.
-    pub(crate) fn create_veth(&mut self, veth: &Veth<'_>) -> Result<bool, NetlinkError> {
+    /// Makes a veth pair whose host end is up and whose other end is, not yet up, in its namespace, in
+    /// one round trip. Gives the host end's index, or `None` when a link of that name exists already.
+    pub(crate) fn create_veth(&mut self, veth: &Veth<'_>) -> Result<Option<u32>, NetlinkError> {
         let namespace = veth.peer_namespace.as_raw_fd().cast_unsigned();
         let request = Request::new(libc::RTM_NEWLINK, create(), &link_body(0, UP))
             .text(libc::IFLA_IFNAME, veth.name)
             .attribute(libc::IFLA_ADDRESS, &veth.mac)
             .number(libc::IFLA_MTU, veth.mtu)
-            .number(libc::IFLA_MASTER, veth.master)
             .number(libc::IFLA_GROUP, veth.group)
             .nest(libc::IFLA_LINKINFO, &[], |info| {
                 info.text(libc::IFLA_INFO_KIND, "veth").nest(libc::IFLA_INFO_DATA, &[], |data| {
-                    data.nest(VETH_INFO_PEER, &link_body(0, UP), |peer| {
+                    // The kernel cannot bring this end up before both exist (veth_open: ENOTCONN).
+                    data.nest(VETH_INFO_PEER, &link_body(0, 0), |peer| {
                         peer.text(libc::IFLA_IFNAME, veth.peer_name)
                             .attribute(libc::IFLA_ADDRESS, &veth.peer_mac)
                             .number(libc::IFLA_MTU, veth.mtu)
@@ -152,8 +156,16 @@ impl RouteSocket {
                     })
                 })
             });
+        let get =
+            Request::new(libc::RTM_GETLINK, 0, &link_body(0, 0)).text(libc::IFLA_IFNAME, veth.name);
+        let mut found = None;
+        let verdicts = self.0.exchange(vec![request, get], |_, message| {
+            found = parse_link(message);
+        })?;
         let doing = format!("creating veth pair {}", veth.name);
-        Ok(self.one(&doing, request, &[libc::EEXIST])? == 0)
+        let verdict = first(&verdicts, &doing)?;
+        verdict.check(&doing, &[libc::EEXIST])?;
+        Ok(found.filter(|_| verdict.errno == 0).map(|link| link.index))
     }
 
     /// Sets a link's MTU, hardware address, and brings it up.
@@ -163,27 +175,32 @@ impl RouteSocket {
         mac: Option<[u8; 6]>,
         mtu: u32,
     ) -> Result<(), NetlinkError> {
-        let mut request = Request::new(libc::RTM_NEWLINK, 0, &link_body(index, UP))
-            .number(libc::IFLA_MTU, mtu);
+        let mut request =
+            Request::new(libc::RTM_NEWLINK, 0, &link_body(index, UP)).number(libc::IFLA_MTU, mtu);
         if let Some(mac) = mac {
             request = request.attribute(libc::IFLA_ADDRESS, &mac);
         }
         self.one(&format!("configuring link {index}"), request, &[]).map(drop)
     }
 
-    /// Puts a link on a bridge and into a device group, up.
-    pub(crate) fn enslave(
-        &mut self,
-        index: u32,
-        master: u32,
-        group: u32,
-        mtu: u32,
-    ) -> Result<(), NetlinkError> {
+    /// Puts a link into a device group with an MTU, up.
+    pub(crate) fn regroup(&mut self, index: u32, group: u32, mtu: u32) -> Result<(), NetlinkError> {
         let request = Request::new(libc::RTM_NEWLINK, 0, &link_body(index, UP))
             .number(libc::IFLA_MTU, mtu)
-            .number(libc::IFLA_GROUP, group)
-            .number(libc::IFLA_MASTER, master);
-        self.one(&format!("putting link {index} on its bridge"), request, &[]).map(drop)
+            .number(libc::IFLA_GROUP, group);
+        self.one(&format!("configuring link {index}"), request, &[]).map(drop)
+    }
+
+    /// Sends what is for `address` to a link, as from `source`.
+    pub(crate) fn set_host_route(
+        &mut self,
+        index: u32,
+        address: Ipv4Addr,
+        source: Ipv4Addr,
+    ) -> Result<(), NetlinkError> {
+        let request = route_request(index, Ipv4Net::new_assert(address, 32), None)
+            .attribute(libc::RTA_PREFSRC, &source.octets());
+        self.one(&format!("setting the route to instance {address}"), request, &[]).map(drop)
     }
 
     /// Deletes a link (of a veth pair: both ends). `false` when there was none.
@@ -228,12 +245,20 @@ impl RouteSocket {
             route_request(index, Ipv4Net::default(), Some(gateway)),
         ];
         let verdicts = self.0.exchange(requests, |_, _| ())?;
-        let names = ["setting address", "setting the route to gateway", "setting default route via"];
-        for ((verdict, name), subject) in verdicts.iter().zip(names).zip([address, gateway, gateway])
+        let names =
+            ["setting address", "setting the route to gateway", "setting default route via"];
+        for ((verdict, name), subject) in
+            verdicts.iter().zip(names).zip([address, gateway, gateway])
         {
             verdict.check(&format!("{name} {subject}"), &[])?;
         }
         Ok(())
+    }
+
+    /// Sends a range to a link, without a gateway.
+    pub(crate) fn set_link_route(&mut self, index: u32, net: Ipv4Net) -> Result<(), NetlinkError> {
+        let request = route_request(index, net.trunc(), None);
+        self.one(&format!("setting the route to {net}"), request, &[]).map(drop)
     }
 
     /// All IPv4 routes of every table.
@@ -317,8 +342,7 @@ fn route_request(index: u32, destination: Ipv4Net, gateway: Option<Ipv4Addr>) ->
     body[6] = scope;
     body[7] = libc::RTN_UNICAST;
     let flags = flag(libc::NLM_F_CREATE) | flag(libc::NLM_F_REPLACE);
-    let mut request =
-        Request::new(libc::RTM_NEWROUTE, flags, &body).number(libc::RTA_OIF, index);
+    let mut request = Request::new(libc::RTM_NEWROUTE, flags, &body).number(libc::RTA_OIF, index);
     if destination.prefix_len() > 0 {
         request = request.attribute(libc::RTA_DST, &destination.addr().octets());
     }
@@ -332,9 +356,11 @@ fn parse_link(message: Message<'_>) -> Option<Link> {
     if message.kind != libc::RTM_NEWLINK {
         return None;
     }
+    let flags = read_u32(message.body.get(8..)?)?;
     let mut link = Link {
         index: read_u32(message.body.get(4..)?)?,
-        up: read_u32(message.body.get(8..)?)? & UP != 0,
+        up: flags & UP != 0,
+        running: flags & RUNNING != 0,
         ..Link::default()
     };
     for (kind, value) in Attributes::after(message.body, LINK_BODY) {
@@ -342,7 +368,6 @@ fn parse_link(message: Message<'_>) -> Option<Link> {
             libc::IFLA_IFNAME => link.name = read_text(value),
             libc::IFLA_MTU => link.mtu = read_u32(value)?,
             libc::IFLA_ADDRESS => link.mac = value.to_vec(),
-            libc::IFLA_MASTER => link.master = read_u32(value),
             libc::IFLA_GROUP => link.group = read_u32(value)?,
             libc::IFLA_LINKINFO => {
                 link.kind = Attributes(value).find(libc::IFLA_INFO_KIND).map(read_text);

@@ -226,7 +226,8 @@ fn end_of(message: &Message<'_>) -> Option<Verdict> {
     if kind != libc::NLMSG_ERROR && kind != libc::NLMSG_DONE {
         return None;
     }
-    let errno = read_u32(message.body).map_or(libc::EBADMSG, |code| code.cast_signed().wrapping_neg());
+    let errno =
+        read_u32(message.body).map_or(libc::EBADMSG, |code| code.cast_signed().wrapping_neg());
     // After the code an error repeats the request's header (16 bytes); "done" has no such copy.
     let before = if kind == libc::NLMSG_ERROR { 20 } else { 4 };
     let explanation = (message.flags & flag(libc::NLM_F_ACK_TLVS) != 0)

@@ -33,6 +33,11 @@ pub fn apply(script: &str) -> Result<(), NftError> {
     run(&["-f", "-"], script).map(drop)
 }
 
+/// Has nft and the kernel check a script without loading it.
+pub(crate) fn check_script(script: &str) -> Result<(), NftError> {
+    run(&["-c", "-f", "-"], script).map(drop)
+}
+
 /// Runs nft with `arguments` and `input`, and gives its output.
 pub(crate) fn run(arguments: &[&str], input: &str) -> Result<Vec<u8>, NftError> {
     let mut child = Command::new("nft")

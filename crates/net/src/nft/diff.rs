@@ -61,10 +61,6 @@ impl Set {
             Self::Ports => "ports",
         }
     }
-
-    fn family(self) -> &'static str {
-        if self == Self::Ports { "bridge" } else { "inet" }
-    }
 }
 
 /// The difference between two rule sets of the same base.
@@ -110,9 +106,7 @@ impl Changes {
     ) {
         let ServiceAddress { address, protocol, port } = service;
         let key = format!("{address} . {protocol} . {port}");
-        let chain = |count: usize| {
-            (count > 0).then(|| format!("{key} : goto {}", spread(count)))
-        };
+        let chain = |count: usize| (count > 0).then(|| format!("{key} : goto {}", spread(count)));
         self.entry(Set::Services, &key, chain(before.len()), chain(after.len()));
         let (mut old, mut new) = (before.iter(), after.iter());
         for slot in 0..before.len().max(after.len()) {
@@ -124,12 +118,7 @@ impl Changes {
         }
     }
 
-    fn instance(
-        &mut self,
-        address: Ipv4Addr,
-        before: Option<&Instance>,
-        after: Option<&Instance>,
-    ) {
+    fn instance(&mut self, address: Ipv4Addr, before: Option<&Instance>, after: Option<&Instance>) {
         let key = address.to_string();
         let group = |instance: Option<&Instance>| {
             instance.map(|instance| format!("{key} : {}", instance.group.number()))
@@ -184,8 +173,8 @@ impl Changes {
         };
         for (set, keys) in &self.deleted {
             for keys in keys.chunks(PER_STATEMENT) {
-                let (family, name, keys) = (set.family(), set.name(), keys.join(", "));
-                line(format_args!("delete element {family} {table} {name} {{ {keys} }}"));
+                let (name, keys) = (set.name(), keys.join(", "));
+                line(format_args!("delete element inet {table} {name} {{ {keys} }}"));
             }
         }
         for count in &self.chains_deleted {
@@ -204,8 +193,8 @@ impl Changes {
         }
         for (set, elements) in &self.added {
             for elements in elements.chunks(PER_STATEMENT) {
-                let (family, name, elements) = (set.family(), set.name(), elements.join(", "));
-                line(format_args!("add element {family} {table} {name} {{ {elements} }}"));
+                let (name, elements) = (set.name(), elements.join(", "));
+                line(format_args!("add element inet {table} {name} {{ {elements} }}"));
             }
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! [`Ruleset`] is the wanted state as a value. [`render_full`] and [`diff`] turn it into nft scripts
 //! without looking at the kernel; [`apply`] hands a script to `nft -f -`, which takes it whole or not at
-//! all. Two tables of our own (family inet and family bridge) are the only ones ever named.
+//! all. One table of our own is the only one ever named.
 //!
 //! Everything that changes while apps come and go is an element of a set or map, so that a change costs
 //! its own size and not the size of the rule set:
@@ -16,7 +16,7 @@
 //! | `own` | each instance address with itself (hairpin) |
 //! | `confined` | instance addresses that may not leave the cluster |
 //! | `host_ports` | ports of the gateway address open to instances |
-//! | `ports` (bridge) | which address may send from which port |
+//! | `ports` | which address may send from which port |
 //!
 //! Numbers travel from one rule to the next in the packet's and the connection's mark, since nft takes
 //! no computed value inside a concatenated key; both are zero again when a packet leaves our rules.
@@ -27,6 +27,7 @@ mod render;
 mod ruleset;
 
 pub use apply::{NftError, apply};
+pub(crate) use apply::{check_script, run, search_path};
 pub use diff::diff;
 pub use render::{render_full, render_removal};
 pub use ruleset::{

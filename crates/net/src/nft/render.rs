@@ -1,4 +1,4 @@
-//! The text of the tables: their fixed structure, and the script that loads everything.
+//! The text of the table: its fixed structure, and the script that loads everything.
 //!
 //! Pure. Values that reach the text are addresses, numbers and names derived from a checked slug, so
 //! nothing can be injected.
@@ -9,10 +9,7 @@ use super::diff::Changes;
 use super::ruleset::{Base, Ruleset};
 use crate::Slug;
 
-/// Runs before anything of other tables that looks at frames.
-const BRIDGE_PRIORITY: i32 = -300;
-
-/// The script that replaces both tables by what `rules` wants, in one transaction. Connections that
+/// The script that replaces the table by what `rules` wants, in one transaction. Connections that
 /// are established stay so.
 #[must_use]
 pub fn render_full(rules: &Ruleset) -> String {
@@ -22,13 +19,11 @@ pub fn render_full(rules: &Ruleset) -> String {
     script
 }
 
-/// The script that removes both tables, whether they exist or not.
+/// The script that removes the table, whether it exists or not.
 #[must_use]
 pub fn render_removal(slug: &Slug) -> String {
     let table = slug.table();
-    ["inet", "bridge"]
-        .map(|family| format!("add table {family} {table}\ndelete table {family} {table}\n"))
-        .concat()
+    format!("add table inet {table}\ndelete table inet {table}\n")
 }
 
 fn structure(script: &mut String, base: &Base) {
@@ -46,35 +41,43 @@ fn structure(script: &mut String, base: &Base) {
     set own {{ type ipv4_addr . ipv4_addr; }}
     set confined {{ type ipv4_addr; }}
     set host_ports {{ type inet_proto . inet_service; }}
+    set ports {{ type ifname . ipv4_addr; }}
 
+    chain senders {{
+        type filter hook prerouting priority raw; policy accept;
+        iifgroup {group} goto from_port
+    }}
+    chain from_port {{
+        iifname . ip saddr @ports accept
+        drop
+    }}
     chain translate {{
         type nat hook prerouting priority dstnat; policy accept;
-        iifname "{bridge}" meta l4proto {{ tcp, udp }} \
+        iifgroup {group} meta l4proto {{ tcp, udp }} \
             ip daddr . meta l4proto . th dport vmap @services
     }}
     chain translated {{
         type filter hook prerouting priority dstnat + 1; policy accept;
-        iifname "{bridge}" ct state new ct status dnat meta mark set 0
+        iifgroup {group} ct state new ct status dnat meta mark set 0
     }}
     chain masquerading {{
         type nat hook postrouting priority srcnat; policy accept;
         ip saddr . ip daddr @own masquerade
-        ip saddr {subnet} ip daddr != {cluster} oifname != "{bridge}" masquerade
+        ip saddr {subnet} ip daddr != {cluster} masquerade
     }}
     chain forwarding {{
         type filter hook forward priority filter; policy accept;
-        iifname "{bridge}" goto from_instance
-        oifname "{bridge}" goto to_instance
+        iifgroup {group} goto from_instance
+        oifgroup {group} goto to_instance
+        oifname "{bridge}" drop
     }}
     chain from_instance {{
-        ip saddr != {subnet} drop
-        meta nfproto != ipv4 drop
         ct state established,related accept
         ct state invalid drop
         ip daddr {services} goto refused
         ip daddr {cluster} goto between
-        oifname "{bridge}" goto between
-        oifname "fh*" goto denied
+        oifgroup {group} goto between
+        oifname {{ "fh*", "fv*" }} goto denied
         ip saddr @confined goto denied
         accept
     }}
@@ -87,11 +90,12 @@ fn structure(script: &mut String, base: &Base) {
     }}
     chain to_instance {{
         ct state established,related accept
+        iifname "fv*" goto denied
         drop
     }}
     chain arriving {{
         type filter hook input priority filter; policy accept;
-        iifname "{bridge}" goto to_host
+        iifgroup {group} goto to_host
         iifname != "lo" ip daddr {gateway} drop
     }}
     chain to_host {{
@@ -105,23 +109,6 @@ fn structure(script: &mut String, base: &Base) {
     chain refused {{
         meta l4proto tcp reject with tcp reset
         reject
-    }}
-}}
-table bridge {table} {{
-    set ports {{ type ifname . ipv4_addr; }}
-
-    chain frames {{
-        type filter hook prerouting priority {BRIDGE_PRIORITY}; policy accept;
-        iifgroup {group} goto from_port
-    }}
-    chain from_port {{
-        ether type ip iifname . ip saddr @ports accept
-        ether type arp iifname . arp saddr ip @ports accept
-        drop
-    }}
-    chain switching {{
-        type filter hook forward priority {BRIDGE_PRIORITY}; policy accept;
-        iifgroup {group} drop
     }}
 }}
 "#

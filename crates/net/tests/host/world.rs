@@ -16,11 +16,11 @@ use net::namespace::{self, Namespace};
 use net::nft::{Base, Ruleset};
 
 /// Answers here take microseconds; only a packet that was dropped takes this long.
-pub const PATIENCE: Duration = Duration::from_millis(700);
-pub const OUTSIDE: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 2);
-pub const UPLINK: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 1);
+pub(crate) const PATIENCE: Duration = Duration::from_millis(700);
+pub(crate) const OUTSIDE: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 2);
+pub(crate) const UPLINK: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 1);
 
-pub fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     let root = rustix::process::geteuid().is_root();
     if !root {
         eprintln!("skipped: needs root for network namespaces");
@@ -28,13 +28,13 @@ pub fn is_root() -> bool {
     root
 }
 
-pub struct World {
-    pub directory: tempfile::TempDir,
-    pub host: Namespace,
+pub(crate) struct World {
+    pub(crate) directory: tempfile::TempDir,
+    pub(crate) host: Namespace,
 }
 
 impl World {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         std::fs::create_dir(directory.path().join("instances")).unwrap();
         let host = Namespace::create(&directory.path().join("host"), &[]).unwrap();
@@ -43,19 +43,14 @@ impl World {
     }
 
     /// A machine beyond the host's uplink, that knows no way back to instances.
-    pub fn outside(&self) -> Namespace {
+    pub(crate) fn outside(&self) -> Namespace {
         let outside = Namespace::create(&self.directory.path().join("outside"), &[]).unwrap();
         let path = outside.path().display().to_string();
         self.host
             .run(|| {
                 sh("ip link add uplink type veth peer name far");
                 let holder = format!("nsenter --net={path}");
-                // Moves by the id of a process that stands in the other namespace.
-                sh(&format!(
-                    "{holder} cat & pid=$!; until [ \"$(readlink /proc/$pid/ns/net)\" = \
-                     \"$({holder} readlink /proc/self/ns/net)\" ]; do :; done; \
-                     ip link set far netns $pid; kill $pid"
-                ));
+                sh(&format!("ip link set far netns {path}"));
                 sh(&format!("ip addr add {UPLINK}/24 dev uplink; ip link set uplink up"));
                 sh(&format!("{holder} ip addr add {OUTSIDE}/24 dev far"));
                 sh(&format!("{holder} ip link set far up; {holder} ip link set lo up"));
@@ -65,11 +60,11 @@ impl World {
         outside
     }
 
-    pub fn instances(&self) -> PathBuf {
+    pub(crate) fn instances(&self) -> PathBuf {
         self.directory.path().join("instances")
     }
 
-    pub fn link(&self, base: &Base, number: u8) -> InstanceLink {
+    pub(crate) fn link(&self, base: &Base, number: u8) -> InstanceLink {
         let [a, b, c, _] = base.subnet.network().octets();
         InstanceLink {
             slug: base.slug.clone(),
@@ -80,7 +75,7 @@ impl World {
         }
     }
 
-    pub fn attach(&self, base: &Base, number: u8) -> Namespace {
+    pub(crate) fn attach(&self, base: &Base, number: u8) -> Namespace {
         let link = self.link(base, number);
         self.host.run(|| attach(&link).unwrap()).unwrap();
         Namespace::open(&link.namespace).unwrap()
@@ -99,7 +94,7 @@ impl Drop for World {
     }
 }
 
-pub fn base(slug: &str, third: u8) -> Base {
+pub(crate) fn base(slug: &str, third: u8) -> Base {
     Base {
         slug: Slug::new(slug).unwrap(),
         subnet: Ipv4Net::new(Ipv4Addr::new(10, third, 0, 0), 24).unwrap(),
@@ -109,10 +104,10 @@ pub fn base(slug: &str, third: u8) -> Base {
 }
 
 /// Bridge, forwarding and rules, inside the host.
-pub fn install(world: &World, rules: &Ruleset) {
+pub(crate) fn install(world: &World, rules: &Ruleset) {
     let base = &rules.base;
     let address = Ipv4Net::new(base.gateway(), base.subnet.prefix_len()).unwrap();
-    let bridge = Bridge { slug: base.slug.clone(), address, mtu: 1500 };
+    let bridge = Bridge { slug: base.slug.clone(), address, services: base.services, mtu: 1500 };
     world
         .host
         .run(|| {
@@ -123,7 +118,7 @@ pub fn install(world: &World, rules: &Ruleset) {
         .unwrap();
 }
 
-pub fn sh(script: &str) -> String {
+pub(crate) fn sh(script: &str) -> String {
     let output = Command::new("sh").arg("-c").arg(script).output().unwrap();
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success(), "{script}: {text}");
@@ -131,7 +126,7 @@ pub fn sh(script: &str) -> String {
 }
 
 /// Serves TCP inside a namespace for the rest of the process: answers `name peer-address`.
-pub fn serve(inside: &Namespace, at: impl Into<SocketAddr>, name: &'static str) {
+pub(crate) fn serve(inside: &Namespace, at: impl Into<SocketAddr>, name: &'static str) {
     let at = at.into();
     let listener = inside.run(|| TcpListener::bind(at)).unwrap().unwrap();
     std::thread::spawn(move || {
@@ -145,7 +140,7 @@ pub fn serve(inside: &Namespace, at: impl Into<SocketAddr>, name: &'static str) 
 }
 
 /// Answers each datagram inside a namespace for the rest of the process.
-pub fn serve_udp(inside: &Namespace, at: SocketAddrV4, name: &'static str) {
+pub(crate) fn serve_udp(inside: &Namespace, at: SocketAddrV4, name: &'static str) {
     let socket = inside.run(|| UdpSocket::bind(at)).unwrap().unwrap();
     std::thread::spawn(move || {
         let mut buffer = [0; 64];
@@ -155,11 +150,11 @@ pub fn serve_udp(inside: &Namespace, at: SocketAddrV4, name: &'static str) {
     });
 }
 
-pub fn ask(inside: &Namespace, address: Ipv4Addr, port: u16) -> io::Result<String> {
+pub(crate) fn ask(inside: &Namespace, address: Ipv4Addr, port: u16) -> io::Result<String> {
     inside.run(|| ask_here(address, port)).unwrap()
 }
 
-pub fn ask_here(address: Ipv4Addr, port: u16) -> io::Result<String> {
+pub(crate) fn ask_here(address: Ipv4Addr, port: u16) -> io::Result<String> {
     let to = SocketAddr::from((address, port));
     let mut stream = TcpStream::connect_timeout(&to, PATIENCE)?;
     stream.set_read_timeout(Some(PATIENCE))?;
@@ -168,7 +163,7 @@ pub fn ask_here(address: Ipv4Addr, port: u16) -> io::Result<String> {
     Ok(text)
 }
 
-pub fn ask_udp(inside: &Namespace, address: Ipv4Addr, port: u16) -> io::Result<String> {
+pub(crate) fn ask_udp(inside: &Namespace, address: Ipv4Addr, port: u16) -> io::Result<String> {
     inside
         .run(|| {
             let socket = UdpSocket::bind("0.0.0.0:0")?;
@@ -181,4 +176,3 @@ pub fn ask_udp(inside: &Namespace, address: Ipv4Addr, port: u16) -> io::Result<S
         })
         .unwrap()
 }
-

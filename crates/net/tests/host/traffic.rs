@@ -1,17 +1,15 @@
 //! Real packets through a real bridge and filter: who reaches whom, and who does not.
 
-mod world;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddrV4, TcpStream};
 
+use crate::world::{
+    OUTSIDE, UPLINK, World, ask, ask_here, ask_udp, base, install, is_root, serve, serve_udp, sh,
+};
 use net::namespace::Namespace;
 use net::nft::{
     Base, Groups, Instance, Protocol, Ruleset, ServiceAddress, apply, diff, render_full,
-};
-use world::{
-    OUTSIDE, UPLINK, World, ask, ask_here, ask_udp, base, install, is_root, serve, serve_udp, sh,
 };
 
 const SERVICE: Ipv4Addr = Ipv4Addr::new(10, 61, 0, 9);
@@ -125,9 +123,8 @@ fn a_service_address_spreads_over_its_endpoints_until_they_leave() {
     let mut cast = Cast::new();
     let count = |cast: &Cast, from: u8| {
         let inside = &cast.instances[&from];
-        let answers = inside.run(|| {
-            (0..300).map(|_| ask_here(SERVICE, WEB).unwrap()).collect::<Vec<_>>()
-        });
+        let answers =
+            inside.run(|| (0..300).map(|_| ask_here(SERVICE, WEB).unwrap()).collect::<Vec<_>>());
         let mut counts = BTreeMap::<String, usize>::new();
         for answer in answers.unwrap() {
             let name = answer.split(' ').next().unwrap().to_owned();
@@ -243,8 +240,8 @@ fn a_false_sender_is_silent_whatever_it_claims() {
             .unwrap();
     };
     let received = |number: u8| {
-        let nstat = "cat /proc/net/snmp | grep '^Ip:' | tail -1 | cut -d' ' -f4";
-        cast.instances[&number].run(|| sh(nstat)).unwrap().trim().parse::<u64>().unwrap()
+        let datagrams = "grep '^Udp:' /proc/net/snmp | tail -1 | cut -d' ' -f2";
+        cast.instances[&number].run(|| sh(datagrams)).unwrap().trim().parse::<u64>().unwrap()
     };
     assert_eq!(ask(&cast.instances[&2], at(3), BACKEND).unwrap(), format!("three {}", at(2)));
     let before = received(3);
@@ -299,7 +296,8 @@ fn an_established_connection_survives_every_change() {
         let to = BTreeSet::from([SocketAddrV4::new(at(2), 7)]);
         rules.services.insert(service(Protocol::Tcp), to);
     });
-    let mut stream = cast.instances[&3].run(|| TcpStream::connect((SERVICE, WEB))).unwrap().unwrap();
+    let mut stream =
+        cast.instances[&3].run(|| TcpStream::connect((SERVICE, WEB))).unwrap().unwrap();
     let (mut served, _) = echo.accept().unwrap();
     cast.change(|rules| {
         rules.services.insert(service(Protocol::Tcp), BTreeSet::from([backend(4)]));
