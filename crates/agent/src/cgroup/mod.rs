@@ -7,5 +7,6 @@ mod handle;
 mod layout;
 mod parse;
 
+pub(crate) use handle::oom_kills;
 pub use handle::{Cgroup, CgroupError};
 pub use layout::{Controller, Layout, LayoutError, Mode};

@@ -7,15 +7,20 @@
 //! This module must not decide *whether* to run, restart or stop something: that is the agent's
 //! reconciliation. It must not call libcontainer either: that happens only in the shim's forked child.
 
+mod check;
 mod container_id;
 mod error;
+mod host;
 mod limits;
+pub(crate) mod oci;
+pub mod seccomp;
 mod signal;
 mod spec;
 mod status;
 
 pub use container_id::{ContainerId, ContainerIdError};
 pub use error::RuntimeError;
+pub use host::{HostRuntime, RuntimeOptions, ShimCommand};
 pub use limits::{CpuLimits, Limits};
 pub use signal::{Signal, SignalError};
 pub use spec::{

@@ -88,7 +88,7 @@ pub struct Scratch {
     pub path: PathBuf,
     /// The directory on the host; made when missing, given to the container's root.
     pub source: PathBuf,
-    /// Ceiling, enforced by project quota where the host's file system has it.
+    /// Ceiling. Not enforced by this runtime yet on any file system: reported as such when it starts.
     pub size_bytes: Option<u64>,
 }
 

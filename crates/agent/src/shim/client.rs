@@ -80,6 +80,11 @@ impl ShimClient {
         Ok(client)
     }
 
+    /// The connection itself.
+    pub(crate) fn socket(&self) -> &UnixStream {
+        &self.stream
+    }
+
     /// What the shim speaks.
     #[must_use]
     pub fn version(&self) -> u32 {

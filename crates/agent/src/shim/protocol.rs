@@ -113,7 +113,8 @@ pub(crate) fn decode<T: DeserializeOwned>(buffer: &mut Vec<u8>) -> io::Result<Op
 
 /// Writes one frame to a blocking stream.
 pub(crate) fn send<T: Serialize>(stream: &mut impl Write, value: &T) -> io::Result<()> {
-    stream.write_all(&encode(value)?)
+    stream.write_all(&encode(value)?)?;
+    stream.flush()
 }
 
 /// Reads one frame from a blocking stream.
