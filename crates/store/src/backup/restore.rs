@@ -82,8 +82,7 @@ pub async fn verify<R: AsyncBufRead + Unpin>(input: R) -> Result<Summary, Restor
 }
 
 /// Restores a backup into an empty store, or one in which a restore was cut off, and gives the
-/// store
-/// a new identity. The backup is verified to its end before the first write.
+/// store a new identity. The backup is verified to its end before the first write.
 ///
 /// # Errors
 /// [`RestoreError`]
