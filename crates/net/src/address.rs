@@ -13,8 +13,8 @@ use crate::{NetlinkError, Slug};
 /// Prefix length of a host's subnet.
 pub const HOST_PREFIX: u8 = 24;
 
-/// The host subnet number `index` (from 0) of a cluster's range; `None` when the range has fewer or is
-/// smaller than one subnet.
+/// The host subnet number `index` (from 0) of a cluster's range; `None` when the range has fewer or
+/// is smaller than one subnet.
 #[must_use]
 pub fn host_subnet(cluster: Ipv4Net, index: u32) -> Option<Ipv4Net> {
     let bits = HOST_PREFIX.checked_sub(cluster.prefix_len())?;
@@ -69,8 +69,8 @@ pub fn check_free(wanted: Ipv4Net, existing: &[Occupied]) -> Result<(), Collisio
     }
 }
 
-/// The ranges in use in the calling thread's network namespace: addresses and routes of all links but
-/// the bridge of `slug`. Default routes do not count.
+/// The ranges in use in the calling thread's network namespace: addresses and routes of all links
+/// but the bridge of `slug`. Default routes do not count.
 ///
 /// # Errors
 /// When the kernel cannot be asked.
@@ -98,7 +98,6 @@ fn overlap(a: Ipv4Net, b: Ipv4Net) -> bool {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 mod tests {
     use proptest::prelude::*;
 
@@ -145,7 +144,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn pieces_are_inside_and_apart(prefix in 8_u8..=24, a in 0_u32..70_000, b in 0_u32..70_000) {
+        fn pieces_are_inside_and_apart(
+            prefix in 8_u8..=24, a in 0_u32..70_000, b in 0_u32..70_000,
+        ) {
             let cluster = Ipv4Net::new(Ipv4Addr::new(10, 0, 0, 0), prefix).unwrap();
             let pieces = [a, b].map(|index| host_subnet(cluster, index));
             for (index, piece) in [a, b].into_iter().zip(pieces) {
@@ -158,7 +159,9 @@ mod tests {
         }
 
         #[test]
-        fn overlap_means_a_shared_address(a: u32, b: u32, wide in 20_u8..=32, narrow in 20_u8..=32) {
+        fn overlap_means_a_shared_address(
+            a: u32, b: u32, wide in 20_u8..=32, narrow in 20_u8..=32,
+        ) {
             let a = Ipv4Net::new(Ipv4Addr::from(a), wide).unwrap().trunc();
             // Near each other, else they never meet.
             let b = u32::from(a.network()) ^ (b & 0x1fff);

@@ -1,4 +1,5 @@
-//! Can this host carry instances? A list of findings for `freehold net doctor` and for refusing to start.
+//! Can this host carry instances? A list of findings for `freehold net doctor` and for refusing to
+//! start.
 //!
 //! Looks only; whatever it finds it changes nothing, least of all other programs' rules.
 

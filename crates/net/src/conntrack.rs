@@ -1,8 +1,8 @@
-//! Forgetting connections: when an instance left for a fault, those who talk to it through a service
-//! address are to be reset at once instead of waiting for an answer that cannot come.
+//! Forgetting connections: when an instance left for a fault, those who talk to it through a
+//! service address are to be reset at once instead of waiting for an answer that cannot come.
 //!
-//! With its entry gone the next packet of a connection is translated anew, to an endpoint that knows
-//! nothing of it and answers with a reset. Speaks the conntrack part of netfilter's netlink
+//! With its entry gone the next packet of a connection is translated anew, to an endpoint that
+//! knows nothing of it and answers with a reset. Speaks the conntrack part of netfilter's netlink
 //! (linux/netfilter/nfnetlink_conntrack.h) and changes no rule.
 
 use std::net::Ipv4Addr;
@@ -30,8 +30,8 @@ const NESTED: u16 = 0x8000;
 /// Deletions per datagram: about 80 bytes each, so some 20 KiB, far below a socket's send buffer.
 const BATCH: usize = 256;
 
-/// Deletes every tracked IPv4 connection of the calling thread's network namespace in which `address`
-/// takes part, before or after translation. Gives how many there were.
+/// Deletes every tracked IPv4 connection of the calling thread's network namespace in which
+/// `address` takes part, before or after translation. Gives how many there were.
 ///
 /// # Errors
 /// When the kernel cannot be asked or refuses; entries that end meanwhile are no error.

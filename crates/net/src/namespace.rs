@@ -1,8 +1,8 @@
 #![expect(unsafe_code, reason = "unshare has no safe form: it changes what a thread may assume")]
 //! Named network namespaces: files with a namespace bound to them, as `ip netns` keeps them.
 //!
-//! No process is forked: a throw-away thread leaves its namespace, binds the new one to the file and
-//! ends. The thread that asks never changes its own namespace.
+//! No process is forked: a throw-away thread leaves its namespace, binds the new one to the file
+//! and ends. The thread that asks never changes its own namespace.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -19,7 +19,7 @@ use thiserror::Error;
 use crate::sysctl::{self, Sysctl, SysctlError};
 
 /// linux/magic.h: NSFS_MAGIC.
-const NSFS: i64 = 0x6e73_6673;
+const NSFS: rustix::fs::FsWord = 0x6e73_6673;
 const OWN: &str = "/proc/thread-self/ns/net";
 
 /// Working with a named network namespace failed.
@@ -68,12 +68,12 @@ pub struct Namespace {
 }
 
 impl Namespace {
-    /// Creates a namespace with `settings` made inside, bound to a new file at `path`, whose directory
-    /// must exist.
+    /// Creates a namespace with `settings` made inside, bound to a new file at `path`, whose
+    /// directory must exist.
     ///
     /// # Errors
-    /// [`NamespaceError::Exists`] when the file is there; otherwise what the system refused. Nothing is
-    /// left behind then.
+    /// [`NamespaceError::Exists`] when the file is there; otherwise what the system refused.
+    /// Nothing is left behind then.
     pub fn create(path: &Path, settings: &[Sysctl]) -> Result<Self, NamespaceError> {
         Self::create_and(path, settings, |_| ()).map(|(namespace, ())| namespace)
     }
@@ -116,7 +116,7 @@ impl Namespace {
             Err(error) => return Err(system("opening", path)(error)),
         };
         let kind = rustix::fs::fstatfs(&file).map_err(|e| system("opening", path)(e.into()))?;
-        if i64::try_from(kind.f_type).ok() != Some(NSFS) {
+        if kind.f_type != NSFS {
             return Err(NamespaceError::NotThere { path: path.to_owned() });
         }
         Ok(Self { path: path.to_owned(), file })
@@ -144,7 +144,8 @@ impl Namespace {
         &self.path
     }
 
-    /// Runs `task` inside, on a thread of its own, and gives its result. A panic inside is passed on.
+    /// Runs `task` inside, on a thread of its own, and gives its result. A panic inside is passed
+    /// on.
     ///
     /// # Errors
     /// When the namespace cannot be entered; `task` did not run then.
@@ -189,8 +190,8 @@ pub fn delete(path: &Path) -> Result<(), NamespaceError> {
     }
 }
 
-/// The files in `directory`, each of which is or was meant to be a namespace; empty when there is no
-/// such directory.
+/// The files in `directory`, each of which is or was meant to be a namespace; empty when there is
+/// no such directory.
 ///
 /// # Errors
 /// When the directory cannot be read.

@@ -1,7 +1,7 @@
 //! The name of one installation on a machine and every kernel name derived from it.
 //!
-//! All derivations are pure, so that a call can find what an earlier process made without any record.
-//! No other module makes up names.
+//! All derivations are pure, so that a call can find what an earlier process made without any
+//! record. No other module makes up names.
 
 use std::fmt;
 use std::net::Ipv4Addr;
@@ -92,8 +92,8 @@ pub(crate) fn port_address(name: &str) -> Option<Ipv4Addr> {
     (port_name(address) == name).then_some(address)
 }
 
-/// Hardware address of an instance's own end: a locally administered prefix + the IPv4 address, so that
-/// a reused address never meets a stale neighbour entry.
+/// Hardware address of an instance's own end: a locally administered prefix + the IPv4 address, so
+/// that a reused address never meets a stale neighbour entry.
 pub(crate) fn instance_mac(address: Ipv4Addr) -> [u8; 6] {
     let [a, b, c, d] = address.octets();
     [0x02, 0xf4, a, b, c, d]
@@ -106,7 +106,6 @@ pub(crate) fn host_mac(address: Ipv4Addr) -> [u8; 6] {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 mod tests {
     use super::*;
 

@@ -19,7 +19,8 @@ pub struct SysctlError {
     source: io::Error,
 }
 
-/// One setting: its path beneath `/proc/sys`, the value wanted, and whether a kernel without it is fine.
+/// One setting: its path beneath `/proc/sys`, the value wanted, and whether a kernel without it is
+/// fine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sysctl {
     /// Path beneath `/proc/sys`, with slashes.
@@ -30,9 +31,9 @@ pub struct Sysctl {
     pub optional: bool,
 }
 
-/// What every instance's namespace gets: any user may bind low ports and send ICMP echo requests; no
-/// IPv6 on the instance's link (the platform's network is IPv4, and a link-local address would be a way
-/// around the filter; `::1` stays); redirects are not believed.
+/// What every instance's namespace gets: any user may bind low ports and send ICMP echo requests;
+/// no IPv6 on the instance's link (the platform's network is IPv4, and a link-local address would
+/// be a way around the filter; `::1` stays); redirects are not believed.
 pub const INSTANCE: &[Sysctl] = &[
     Sysctl { name: "net/ipv4/ip_unprivileged_port_start", value: "0", optional: false },
     Sysctl { name: "net/ipv4/ping_group_range", value: "0\t2147483647", optional: false },
@@ -85,8 +86,9 @@ pub fn read(name: &str) -> Result<String, SysctlError> {
         .map_err(|source| SysctlError { doing: "reading", name: name.to_owned(), source })
 }
 
-/// Settings of a link that faces instances: it forwards, never routes to loopback, sends and believes
-/// no redirects (all traffic between instances passes the host on purpose), and has no IPv6.
+/// Settings of a link that faces instances: it forwards, never routes to loopback, sends and
+/// believes no redirects (all traffic between instances passes the host on purpose), and has no
+/// IPv6.
 pub(crate) fn apply_port(link: &str) -> Result<(), SysctlError> {
     for (setting, value) in [
         ("forwarding", "1"),

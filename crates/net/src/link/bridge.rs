@@ -25,8 +25,8 @@ pub struct Bridge {
     pub mtu: u32,
 }
 
-/// Makes the bridge, or corrects its address, MTU and settings; it is up afterwards. Instances already
-/// attached stay attached.
+/// Makes the bridge, or corrects its address, MTU and settings; it is up afterwards. Instances
+/// already attached stay attached.
 ///
 /// # Errors
 /// When the kernel refuses, or another kind of link has the bridge's name.

@@ -51,9 +51,9 @@ pub struct Port {
     pub address: Ipv4Addr,
 }
 
-/// Makes an instance's namespace with its kernel settings, loopback up, and a link with its address and
-/// default route; or adopts what is already right and mends the rest. Safe from many threads at once
-/// for different instances.
+/// Makes an instance's namespace with its kernel settings, loopback up, and a link with its address
+/// and default route; or adopts what is already right and mends the rest. Safe from many threads at
+/// once for different instances.
 ///
 /// # Errors
 /// When there is no bridge or the kernel refuses; a namespace made by this call is removed then.
@@ -107,9 +107,8 @@ pub fn detach(namespace: &Path, address: Ipv4Addr) -> Result<(), LinkError> {
 pub fn ports(slug: &Slug) -> Result<Vec<Port>, LinkError> {
     let group = slug.link_group();
     let links = RouteSocket::open()?.links()?;
-    let ours = links.into_iter().filter(|link| link.group == group);
-    Ok(ours.filter_map(|link| Some(Port { address: port_address(&link.name)?, name: link.name })))
-        .map(Iterator::collect)
+    let port = |link: Link| Some(Port { address: port_address(&link.name)?, name: link.name });
+    Ok(links.into_iter().filter(|link| link.group == group).filter_map(port).collect())
 }
 
 /// Removes every port, the namespaces in `directory` and the bridge of an installation.

@@ -27,8 +27,8 @@ pub(crate) struct Link {
     pub(crate) index: u32,
     pub(crate) name: String,
     pub(crate) up: bool,
-    /// Whether it would send what it is given: between the other end's coming up and this, the kernel
-    /// silently drops.
+    /// Whether it would send what it is given: between the other end's coming up and this, the
+    /// kernel silently drops.
     pub(crate) running: bool,
     pub(crate) mtu: u32,
     pub(crate) mac: Vec<u8>,
@@ -136,8 +136,9 @@ impl RouteSocket {
         Ok(errno == 0)
     }
 
-    /// Makes a veth pair whose host end is up and whose other end is, not yet up, in its namespace, in
-    /// one round trip. Gives the host end's index, or `None` when a link of that name exists already.
+    /// Makes a veth pair whose host end is up and whose other end is, not yet up, in its namespace,
+    /// in one round trip. Gives the host end's index, or `None` when a link of that name exists
+    /// already.
     pub(crate) fn create_veth(&mut self, veth: &Veth<'_>) -> Result<Option<u32>, NetlinkError> {
         let namespace = veth.peer_namespace.as_raw_fd().cast_unsigned();
         let request = Request::new(libc::RTM_NEWLINK, create(), &link_body(0, UP))

@@ -1,8 +1,9 @@
 #![expect(unsafe_code, reason = "two netlink socket options have no safe wrapper")]
 //! A blocking netlink socket: batches of requests out, all their answers in.
 //!
-//! A socket belongs to the network namespace in which it was opened and keeps working on it whatever
-//! namespace its thread enters later. It knows framing and acknowledgements, no family's messages.
+//! A socket belongs to the network namespace in which it was opened and keeps working on it
+//! whatever namespace its thread enters later. It knows framing and acknowledgements, no family's
+//! messages.
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -15,7 +16,8 @@ use super::message::{Attributes, Message, Messages, Request, read_text, read_u32
 
 /// One datagram of a dump is at most 32 KiB (linux/netlink.h, NLMSG_GOODSIZE and its users).
 const BUFFER: usize = 64 * 1024;
-/// The kernel answers within microseconds; ten seconds only keep a lost answer from hanging a caller.
+/// The kernel answers within microseconds; ten seconds only keep a lost answer from hanging a
+/// caller.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 /// A dump is repeated when the listed thing changed meanwhile; the last try is taken as it is.
 const DUMP_TRIES: usize = 8;
@@ -129,8 +131,9 @@ impl Socket {
         Ok(Self { fd, sequence: 1, buffer: vec![0; BUFFER] })
     }
 
-    /// Sends all requests in one datagram and waits for each one's verdict. `visit` sees every reply
-    /// with the index of its request. A refused request does not keep the later ones from running.
+    /// Sends all requests in one datagram and waits for each one's verdict. `visit` sees every
+    /// reply with the index of its request. A refused request does not keep the later ones from
+    /// running.
     pub(crate) fn exchange(
         &mut self,
         requests: Vec<Request>,
@@ -155,8 +158,9 @@ impl Socket {
         Ok(verdicts.into_iter().flatten().collect())
     }
 
-    /// Lists: sends one dump request and shows every object to `visit`. When the listed thing changed
-    /// meanwhile the dump starts again, so `visit` may see an object twice; `restart` is called then.
+    /// Lists: sends one dump request and shows every object to `visit`. When the listed thing
+    /// changed meanwhile the dump starts again, so `visit` may see an object twice; `restart` is
+    /// called then.
     pub(crate) fn dump(
         &mut self,
         doing: &str,

@@ -15,8 +15,8 @@ use crate::slug::port_name;
 /// Elements per statement: bounds the length of a line (60 bytes each, so about 60 KiB).
 const PER_STATEMENT: usize = 1000;
 
-/// The script that turns a loaded `old` into `new` in one transaction; `None` when there is nothing to
-/// do. Where the bases differ it is a full load.
+/// The script that turns a loaded `old` into `new` in one transaction; `None` when there is nothing
+/// to do. Where the bases differ it is a full load.
 #[must_use]
 pub fn diff(old: &Ruleset, new: &Ruleset) -> Option<String> {
     if old.base != new.base {
@@ -107,14 +107,14 @@ impl Changes {
         let ServiceAddress { address, protocol, port } = service;
         let key = format!("{address} . {protocol} . {port}");
         let chain = |count: usize| (count > 0).then(|| format!("{key} : goto {}", spread(count)));
-        self.entry(Set::Services, &key, chain(before.len()), chain(after.len()));
+        self.entry(Set::Services, &key, chain(before.len()).as_ref(), chain(after.len()));
         let (mut old, mut new) = (before.iter(), after.iter());
         for slot in 0..before.len().max(after.len()) {
             let key = format!("{key} . {slot}");
             let entry = |endpoint: Option<&Endpoint>| {
                 endpoint.map(|to| format!("{key} : {} . {}", to.ip(), to.port()))
             };
-            self.entry(Set::Endpoints, &key, entry(old.next()), entry(new.next()));
+            self.entry(Set::Endpoints, &key, entry(old.next()).as_ref(), entry(new.next()));
         }
     }
 
@@ -123,22 +123,22 @@ impl Changes {
         let group = |instance: Option<&Instance>| {
             instance.map(|instance| format!("{key} : {}", instance.group.number()))
         };
-        self.entry(Set::Groups, &key, group(before), group(after));
+        self.entry(Set::Groups, &key, group(before).as_ref(), group(after));
         let confined = |instance: Option<&Instance>| {
             instance.filter(|instance| !instance.egress).map(|_| key.clone())
         };
-        self.entry(Set::Confined, &key, confined(before), confined(after));
+        self.entry(Set::Confined, &key, confined(before).as_ref(), confined(after));
         for (set, key) in [
             (Set::Own, format!("{address} . {address}")),
             (Set::Ports, format!("\"{}\" . {address}", port_name(address))),
         ] {
-            self.entry(set, &key, before.map(|_| key.clone()), after.map(|_| key.clone()));
+            self.entry(set, &key, before.map(|_| &key), after.map(|_| key.clone()));
         }
     }
 
     /// One element: deleted by its key, added as its whole text.
-    fn entry(&mut self, set: Set, key: &str, before: Option<String>, after: Option<String>) {
-        if before == after {
+    fn entry(&mut self, set: Set, key: &str, before: Option<&String>, after: Option<String>) {
+        if before == after.as_ref() {
             return;
         }
         if before.is_some() {

@@ -1,11 +1,11 @@
 //! The packet filter of one installation: service addresses, isolation, egress.
 //!
-//! [`Ruleset`] is the wanted state as a value. [`render_full`] and [`diff`] turn it into nft scripts
-//! without looking at the kernel; [`apply`] hands a script to `nft -f -`, which takes it whole or not at
-//! all. One table of our own is the only one ever named.
+//! [`Ruleset`] is the wanted state as a value. [`render_full`] and [`diff`] turn it into nft
+//! scripts without looking at the kernel; [`apply`] hands a script to `nft -f -`, which takes it
+//! whole or not at all. One table of our own is the only one ever named.
 //!
-//! Everything that changes while apps come and go is an element of a set or map, so that a change costs
-//! its own size and not the size of the rule set:
+//! Everything that changes while apps come and go is an element of a set or map, so that a change
+//! costs its own size and not the size of the rule set:
 //!
 //! | name | holds |
 //! | --- | --- |
@@ -18,8 +18,9 @@
 //! | `host_ports` | ports of the gateway address open to instances |
 //! | `ports` | which address may send from which port |
 //!
-//! Numbers travel from one rule to the next in the packet's and the connection's mark, since nft takes
-//! no computed value inside a concatenated key; both are zero again when a packet leaves our rules.
+//! Numbers travel from one rule to the next in the packet's and the connection's mark, since nft
+//! takes no computed value inside a concatenated key; both are zero again when a packet leaves our
+//! rules.
 
 mod apply;
 mod diff;

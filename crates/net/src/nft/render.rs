@@ -1,7 +1,7 @@
 //! The text of the table: its fixed structure, and the script that loads everything.
 //!
-//! Pure. Values that reach the text are addresses, numbers and names derived from a checked slug, so
-//! nothing can be injected.
+//! Pure. Values that reach the text are addresses, numbers and names derived from a checked slug,
+//! so nothing can be injected.
 
 use std::fmt::Write;
 
@@ -26,24 +26,34 @@ pub fn render_removal(slug: &Slug) -> String {
     format!("add table inet {table}\ndelete table inet {table}\n")
 }
 
+/// The table without elements. Chains and sets are as the module's documentation names them.
 fn structure(script: &mut String, base: &Base) {
-    let Base { slug, subnet, cluster, services } = base;
-    let (table, bridge) = (slug.table(), slug.bridge());
-    let (gateway, group) = (base.gateway(), slug.link_group());
-    let text = format!(
-        r#"table inet {table} {{
-    map services {{ type ipv4_addr . inet_proto . inet_service : verdict; }}
-    map endpoints {{
-        type ipv4_addr . inet_proto . inet_service . mark : ipv4_addr . inet_service;
-    }}
-    map groups {{ type ipv4_addr : mark; }}
-    set pairs {{ type mark . mark; }}
-    set own {{ type ipv4_addr . ipv4_addr; }}
-    set confined {{ type ipv4_addr; }}
-    set host_ports {{ type inet_proto . inet_service; }}
-    set ports {{ type ifname . ipv4_addr; }}
+    let table = base.slug.table();
+    let parts = [SETS.to_owned(), translation(base), forwarding(base), host(base)];
+    // Writing to a string cannot fail.
+    let _ = write!(script, "table inet {table} {{\n{}}}\n", parts.concat());
+}
 
-    chain senders {{
+const SETS: &str = "\
+    map services { type ipv4_addr . inet_proto . inet_service : verdict; }
+    map endpoints {
+        type ipv4_addr . inet_proto . inet_service . mark : ipv4_addr . inet_service;
+    }
+    map groups { type ipv4_addr : mark; }
+    set pairs { type mark . mark; }
+    set own { type ipv4_addr . ipv4_addr; }
+    set confined { type ipv4_addr; }
+    set host_ports { type inet_proto . inet_service; }
+    set ports { type ifname . ipv4_addr; }
+";
+
+/// False senders out, service addresses into endpoints, senders' addresses where they must not
+/// show.
+fn translation(base: &Base) -> String {
+    let Base { slug, subnet, cluster, .. } = base;
+    let group = slug.link_group();
+    format!(
+        r#"    chain senders {{
         type filter hook prerouting priority raw; policy accept;
         iifgroup {group} goto from_port
     }}
@@ -65,7 +75,16 @@ fn structure(script: &mut String, base: &Base) {
         ip saddr . ip daddr @own masquerade
         ip saddr {subnet} ip daddr != {cluster} masquerade
     }}
-    chain forwarding {{
+"#
+    )
+}
+
+/// Who may send through the host to whom.
+fn forwarding(base: &Base) -> String {
+    let Base { slug, cluster, services, .. } = base;
+    let (bridge, group) = (slug.bridge(), slug.link_group());
+    format!(
+        r#"    chain forwarding {{
         type filter hook forward priority filter; policy accept;
         iifgroup {group} goto from_instance
         oifgroup {group} goto to_instance
@@ -93,7 +112,15 @@ fn structure(script: &mut String, base: &Base) {
         iifname "fv*" goto denied
         drop
     }}
-    chain arriving {{
+"#
+    )
+}
+
+/// What of the host is open, and how a refusal sounds.
+fn host(base: &Base) -> String {
+    let (gateway, group) = (base.gateway(), base.slug.link_group());
+    format!(
+        r#"    chain arriving {{
         type filter hook input priority filter; policy accept;
         iifgroup {group} goto to_host
         iifname != "lo" ip daddr {gateway} drop
@@ -110,9 +137,6 @@ fn structure(script: &mut String, base: &Base) {
         meta l4proto tcp reject with tcp reset
         reject
     }}
-}}
 "#
-    );
-    // Writing to a string cannot fail.
-    let _ = script.write_str(&text);
+    )
 }

@@ -46,7 +46,7 @@ fn a_namespace_has_its_settings_and_is_gone_after_deletion() {
     );
     let (_, new) = Namespace::ensure(&path, &[]).unwrap();
     assert!(!new, "what exists is taken");
-    assert_eq!(namespace::list(&world.instances()).unwrap(), [path.clone()]);
+    assert_eq!(namespace::list(&world.instances()).unwrap(), std::slice::from_ref(&path));
     namespace::delete(&path).unwrap();
     namespace::delete(&path).unwrap();
     assert!(namespace::list(&world.instances()).unwrap().is_empty());
