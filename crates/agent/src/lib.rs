@@ -1,9 +1,13 @@
 //! The host side: runtime, shim, images, network, DNS, health, logs.
 
 pub mod cgroup;
+pub mod converge;
 pub mod dns;
+mod failure;
 pub mod health;
 pub mod images;
+pub mod link;
+pub mod logs;
 pub mod network;
 pub mod rootfs;
 pub mod runtime;

@@ -147,6 +147,12 @@ impl Network {
         self.change(|wanted| wanted.local.extend(instances))
     }
 
+    /// Whether an instance has a place in the network.
+    #[must_use]
+    pub fn has_place(&self, instance: &InstanceId) -> bool {
+        self.wanted.lock().local.contains_key(instance)
+    }
+
     /// Waits until the packet filter knows the instances of that number.
     pub async fn admitted(&self, number: u64) {
         self.filter.loaded(number).await;
@@ -264,7 +270,12 @@ fn set_up(
     let filter = Filter::start(base, wanted)?;
     let prefix = options.subnet.prefix_len();
     let address = Ipv4Net::new_assert(base.gateway(), prefix);
-    ensure_bridge(&Bridge { slug: options.slug.clone(), address, mtu: MTU })?;
+    ensure_bridge(&Bridge {
+        slug: options.slug.clone(),
+        address,
+        services: base.services,
+        mtu: MTU,
+    })?;
     Ok(filter)
 }
 

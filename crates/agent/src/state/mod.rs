@@ -4,7 +4,10 @@
 //! Knows nothing of what the documents mean.
 
 mod directory;
+mod keeper;
 mod vault;
 
+pub(crate) use directory::make_private;
 pub use directory::{DataDirectory, DirectoryError};
+pub use keeper::Keeper;
 pub use vault::{Vault, VaultError};

@@ -1,0 +1,308 @@
+//! One instance: its machine, the work under way and what it waits for.
+
+use std::future::pending;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use api::assignment::{Entry, Wanted};
+use api::manifest::HealthCheck;
+use api::protocol::Workload;
+use api::status::{Exit, InstanceStatus};
+use plan::instance::{Death, Effect, Event, Machine, Report, Rules};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::adopt::Found;
+use super::context::Context;
+use super::work::{self, Done, cause_of};
+use crate::runtime::{ContainerId, ContainerSpec};
+use crate::shim::ExitWatch;
+
+/// What a driver tells the converger.
+#[derive(Debug)]
+pub(super) struct Told {
+    pub status: InstanceStatus,
+    /// Nothing is left and none is wanted.
+    pub over: bool,
+}
+
+/// What a driver is made from.
+pub(super) struct Seed {
+    pub context: Arc<Context>,
+    pub entry: Arc<Entry>,
+    pub workload: Arc<Workload>,
+    pub container: ContainerId,
+    /// The number to wait for until the packet filter knows the instance.
+    pub admission: u64,
+    /// What an earlier agent left of it.
+    pub found: Option<Found>,
+    /// What an earlier agent last reported of it.
+    pub before: Option<InstanceStatus>,
+}
+
+type Happening = Pin<Box<dyn Future<Output = Event> + Send>>;
+
+struct Driver {
+    context: Arc<Context>,
+    entry: Arc<Entry>,
+    workload: Arc<Workload>,
+    container: ContainerId,
+    admission: u64,
+    machine: Machine,
+    check: HealthCheck,
+    spec: Option<Box<ContainerSpec>>,
+    work: Option<(JoinHandle<Done>, CancellationToken)>,
+    probe: Option<Happening>,
+    exit: Option<Happening>,
+    progress: (watch::Sender<String>, watch::Receiver<String>),
+    last: Option<(Report, bool)>,
+}
+
+/// Drives an instance until `wanted` is closed. Work under way is left to end by itself then.
+pub(super) async fn drive(
+    seed: Seed,
+    mut wanted: watch::Receiver<Wanted>,
+    tell: mpsc::Sender<Told>,
+) {
+    let (mut driver, first) = Driver::new(seed);
+    for event in first {
+        driver.step(event);
+    }
+    let now = *wanted.borrow_and_update();
+    driver.step(Event::Wanted(now));
+    loop {
+        if let Some(told) = driver.news()
+            && tell.send(told).await.is_err()
+        {
+            return;
+        }
+        // Every arm is safe to drop half-way: the futures are kept in the driver.
+        let event = tokio::select! {
+            changed = wanted.changed() => match changed {
+                Ok(()) => Event::Wanted(*wanted.borrow_and_update()),
+                Err(_) => return,
+            },
+            event = driver.next() => event,
+        };
+        driver.step(event);
+    }
+}
+
+impl Driver {
+    fn new(seed: Seed) -> (Self, Vec<Event>) {
+        let Seed { context, entry, workload, container, admission, found, before } = seed;
+        let spec = &workload.spec;
+        let check = spec.health_check();
+        let rules = Rules {
+            checked: check != HealthCheck::Alive,
+            interval: spec.health.interval,
+            failures: spec.health.failures,
+            start_within: spec.rollout.start_within,
+            stop_grace: spec.process.stop_grace,
+        };
+        let clock = context.clock;
+        let mut machine = Machine::new(rules, clock.now(), rand::random());
+        if let Some(before) = &before {
+            let death = before.last_exit.as_ref();
+            let death =
+                death.map(|exit| Death { cause: exit.cause.clone(), at: clock.moment(exit.at) });
+            machine.recall(before.restarts, death);
+        }
+        let mut driver = Self {
+            context,
+            entry,
+            check,
+            workload,
+            container,
+            admission,
+            machine,
+            spec: None,
+            work: None,
+            probe: None,
+            exit: None,
+            progress: watch::channel(String::new()),
+            last: None,
+        };
+        let event = match found {
+            None => None,
+            Some(Found::Dead(cause)) => Some(Event::FoundDead(cause)),
+            Some(Found::Runs { pid, started, watch }) => {
+                driver.exit = Some(ended(watch));
+                use api::status::InstanceState::Healthy;
+                let healthy = before.is_some_and(|status| status.state == Healthy);
+                Some(Event::Adopted { pid, started, healthy })
+            }
+        };
+        (driver, event.into_iter().collect())
+    }
+
+    fn step(&mut self, event: Event) {
+        if matches!(event, Event::Exited(_)) {
+            self.exit = None;
+            self.probe = None;
+        }
+        let now = self.context.clock.now();
+        for effect in self.machine.step(event, now) {
+            self.apply(effect);
+        }
+    }
+
+    fn apply(&mut self, effect: Effect) {
+        tracing::debug!(instance = %self.entry.instance, ?effect, "effect");
+        let context = self.context.clone();
+        match effect {
+            Effect::Prepare => {
+                let cancel = CancellationToken::new();
+                let prepare = work::prepare(
+                    context,
+                    self.entry.clone(),
+                    self.workload.clone(),
+                    self.admission,
+                    self.progress.0.clone(),
+                    cancel.clone(),
+                );
+                self.work = Some((tokio::spawn(prepare), cancel));
+            }
+            Effect::Start => match self.spec.clone() {
+                Some(spec) => self.begin(work::start(context, spec)),
+                None => self.begin(async {
+                    let message = "it was not prepared".to_owned();
+                    Event::StartFailed { message }.into()
+                }),
+            },
+            Effect::Probe => {
+                let (check, address) = (self.check.clone(), self.entry.address);
+                let protocol = self.workload.spec.process.protocol;
+                let within = self.workload.spec.health.timeout.duration();
+                self.probe = Some(Box::pin(async move {
+                    match crate::health::check(&check, protocol, address, within).await {
+                        Ok(()) => Event::ProbeSucceeded,
+                        Err(why) => Event::ProbeFailed(why.0),
+                    }
+                }));
+            }
+            Effect::Stop { grace } => self.stop(grace.duration()),
+            Effect::Kill => self.stop(Duration::ZERO),
+            Effect::Delete => self.begin(work::delete(context, self.container.clone())),
+            Effect::Remove => {
+                let before = self.work.take();
+                let remove = work::remove(context, self.entry.clone(), self.container.clone());
+                self.begin(async {
+                    if let Some((preparing, cancel)) = before {
+                        cancel.cancel();
+                        let _ = preparing.await;
+                    }
+                    remove.await
+                });
+            }
+        }
+    }
+
+    fn begin(&mut self, work: impl Future<Output = Done> + Send + 'static) {
+        self.work = Some((tokio::spawn(work), CancellationToken::new()));
+    }
+
+    /// Asks the shim; the end itself is seen by the exit watch, a failure by the machine's next try.
+    fn stop(&mut self, grace: Duration) {
+        let (runtime, id) = (self.context.runtime.clone(), self.container.clone());
+        tokio::task::spawn_blocking(move || {
+            if let Err(error) = runtime.stop(&id, grace) {
+                let error = crate::failure::told(&error);
+                tracing::warn!(container = %id, error, "stopping");
+            }
+        });
+    }
+
+    /// The next event of the instance's own; safe to be dropped and asked again.
+    async fn next(&mut self) -> Event {
+        let now = self.context.clock.now();
+        let wake = self.machine.wake_at().map(|at| at.since(now).duration());
+        let asleep = async {
+            match wake {
+                Some(wait) => tokio::time::sleep(wait).await,
+                None => pending().await,
+            }
+        };
+        let progress = &mut self.progress.1;
+        let working = self.work.is_some();
+        tokio::select! {
+            done = finished(&mut self.work) => {
+                self.work = None;
+                self.spec = done.spec.or(self.spec.take());
+                if let Some(watch) = done.watch {
+                    self.exit = Some(ended(watch));
+                }
+                done.event
+            }
+            event = happened(&mut self.exit) => event,
+            event = happened(&mut self.probe) => {
+                self.probe = None;
+                event
+            }
+            Ok(()) = progress.changed(), if working => {
+                Event::Progress(progress.borrow_and_update().clone())
+            }
+            () = asleep => Event::Tick,
+        }
+    }
+
+    /// What changed since it was last told.
+    fn news(&mut self) -> Option<Told> {
+        let (report, over) = (self.machine.report(), self.machine.is_over());
+        if self.last.as_ref().is_some_and(|(last, was)| *last == report && *was == over) {
+            return None;
+        }
+        let status = self.status(&report);
+        self.last = Some((report, over));
+        Some(Told { status, over })
+    }
+
+    fn status(&self, report: &Report) -> InstanceStatus {
+        let clock = self.context.clock;
+        let exit =
+            |death: &Death| Exit { cause: death.cause.clone(), at: clock.timestamp(death.at) };
+        InstanceStatus {
+            instance: self.entry.instance.clone(),
+            state: report.state,
+            since: clock.timestamp(report.since),
+            pid: report.pid,
+            restarts: report.restarts,
+            last_exit: report.last_death.as_ref().map(exit),
+            message: report.message.clone(),
+        }
+    }
+}
+
+/// The end of a container as an event.
+fn ended(watch: ExitWatch) -> Happening {
+    Box::pin(async {
+        match watch.ended().await {
+            Ok(phase) => Event::Exited(cause_of(&phase)),
+            Err(error) => {
+                let error = crate::failure::told(&error);
+                tracing::warn!(error, "waiting for a container's end");
+                Event::Exited(api::status::ExitCause::Lost)
+            }
+        }
+    })
+}
+
+async fn happened(happening: &mut Option<Happening>) -> Event {
+    match happening {
+        Some(happening) => happening.await,
+        None => pending().await,
+    }
+}
+
+async fn finished(work: &mut Option<(JoinHandle<Done>, CancellationToken)>) -> Done {
+    match work {
+        Some((handle, _)) => match handle.await {
+            Ok(done) => done,
+            // A panic of the work, which is a bug, must not leave the instance without an answer.
+            Err(error) => Event::ClearFailed(format!("internal: {error}")).into(),
+        },
+        None => pending().await,
+    }
+}

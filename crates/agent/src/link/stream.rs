@@ -1,0 +1,160 @@
+//! The stream: reports up, documents down, over whichever server answers.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use api::frame::{self, Decoder};
+use api::protocol::{Acknowledge, Down, HEARTBEAT, Hello, Up};
+use api::status::HostStatus;
+use bytes::Bytes;
+use http::Request;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::backoff::Backoff;
+use super::body::ChannelBody;
+use super::connect::{Dialer, LinkError};
+
+/// Frames on their way up: a report replaces the one before, so few are enough.
+const FRAMES: usize = 16;
+
+/// Changes of the report so close together travel as one.
+const COALESCE: Duration = Duration::from_millis(5);
+
+/// How long the head of the server's answer may take.
+const HEAD_WITHIN: Duration = Duration::from_secs(5);
+
+/// What goes up and where documents go.
+#[derive(Debug, Clone)]
+pub struct Uplink {
+    /// Who we are.
+    pub hello: Hello,
+    /// The host's report.
+    pub status: watch::Receiver<Arc<HostStatus>>,
+    /// Which documents are in place.
+    pub acknowledge: watch::Receiver<Acknowledge>,
+    /// Documents as they come, with the server they came from.
+    pub down: mpsc::Sender<(String, Down)>,
+}
+
+/// Holds a stream to one of `servers` (`host:port` each) until shut down.
+pub async fn run(
+    dialer: Dialer,
+    servers: Vec<String>,
+    uplink: Uplink,
+    shutdown: CancellationToken,
+) {
+    let mut backoff = Backoff::default();
+    for server in servers.iter().cycle() {
+        let begun = Instant::now();
+        let error = tokio::select! {
+            () = shutdown.cancelled() => return,
+            Err(error) = hold(&dialer, server, uplink.clone()) => error,
+        };
+        let wait = backoff.wait(begun.elapsed(), rand::random());
+        let error = crate::failure::told(&error);
+        tracing::info!(error, wait_ms = wait.as_millis(), "no stream to a server");
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            () = sleep(wait) => {}
+        }
+    }
+}
+
+/// Holds one stream until it breaks.
+async fn hold(
+    dialer: &Dialer,
+    server: &str,
+    uplink: Uplink,
+) -> Result<std::convert::Infallible, LinkError> {
+    let mut sender = dialer.dial(server).await?;
+    let (frames, body) = mpsc::channel(FRAMES);
+    let Uplink { hello, mut status, mut acknowledge, down } = uplink;
+    // The channel is empty and holds all three.
+    let first = status.borrow_and_update().clone();
+    let in_place = *acknowledge.borrow_and_update();
+    for up in [Up::Hello(hello), Up::Status((*first).clone()), Up::Acknowledge(in_place)] {
+        put(server, &frames, &up).await?;
+    }
+    let request = Request::post(format!("https://{server}/agent/v1/stream"))
+        .header(http::header::CONTENT_TYPE, "application/vnd.freehold.frames")
+        .body(ChannelBody(body))
+        .map_err(|_| LinkError::Address(server.to_owned()))?;
+    let failed = |source| LinkError::Http { server: server.to_owned(), source };
+    let answer = timeout(HEAD_WITHIN, sender.send_request(request)).await;
+    let answer = answer.map_err(|_| LinkError::Timeout { server: server.to_owned() })?;
+    let answer = answer.map_err(failed)?;
+    if answer.status() != http::StatusCode::OK {
+        return Err(LinkError::Refused { server: server.to_owned(), status: answer.status() });
+    }
+    tracing::info!(server, "stream to a server");
+    tokio::select! {
+        result = reports(server, &frames, status, acknowledge) => result,
+        result = documents(server, answer.into_body(), &down) => result,
+    }
+}
+
+/// Sends what changes, and heartbeats. Each arm only waits, so dropping it loses nothing.
+async fn reports(
+    server: &str,
+    frames: &mpsc::Sender<Bytes>,
+    mut status: watch::Receiver<Arc<HostStatus>>,
+    mut acknowledge: watch::Receiver<Acknowledge>,
+) -> Result<std::convert::Infallible, LinkError> {
+    let mut beat = interval(HEARTBEAT.duration());
+    beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        let up = tokio::select! {
+            Ok(()) = status.changed() => {
+                sleep(COALESCE).await;
+                let newest = status.borrow_and_update().clone();
+                Up::Status((*newest).clone())
+            }
+            Ok(()) = acknowledge.changed() => Up::Acknowledge(*acknowledge.borrow_and_update()),
+            _ = beat.tick() => Up::Heartbeat,
+        };
+        put(server, frames, &up).await?;
+    }
+}
+
+async fn put(server: &str, frames: &mpsc::Sender<Bytes>, up: &Up) -> Result<(), LinkError> {
+    let frame = frame::encode(up);
+    let frame = frame.map_err(|source| LinkError::Frame { server: server.to_owned(), source })?;
+    let sent = frames.send(frame.into()).await;
+    sent.map_err(|_| LinkError::Closed { server: server.to_owned() })
+}
+
+async fn documents(
+    server: &str,
+    mut body: Incoming,
+    down: &mpsc::Sender<(String, Down)>,
+) -> Result<std::convert::Infallible, LinkError> {
+    let mut decoder = Decoder::new();
+    loop {
+        let Some(piece) = body.frame().await else {
+            return Err(LinkError::Closed { server: server.to_owned() });
+        };
+        let piece =
+            piece.map_err(|source| LinkError::Http { server: server.to_owned(), source })?;
+        let Ok(data) = piece.into_data() else { continue };
+        decoder.push(&data);
+        loop {
+            match decoder.next::<Down>() {
+                Ok(None) => break,
+                Ok(Some(document)) => {
+                    if down.send((server.to_owned(), document)).await.is_err() {
+                        return Err(LinkError::Closed { server: server.to_owned() });
+                    }
+                }
+                // A newer server may say what we do not know yet; all else is understood.
+                Err(frame::FrameError::Json(error)) => {
+                    tracing::warn!(server, %error, "skipped a message of a server");
+                }
+                Err(source) => return Err(LinkError::Frame { server: server.to_owned(), source }),
+            }
+        }
+    }
+}
