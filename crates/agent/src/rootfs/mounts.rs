@@ -13,8 +13,8 @@ use rustix::mount::{
     fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, move_mount, open_tree,
 };
 
-use super::overlay::{Root, RootError};
-use super::skeleton::Target;
+use super::overlay::{self, Root, RootError};
+use super::skeleton::{self, Node, Target};
 use super::sys;
 use super::user::ResolvedUser;
 use crate::runtime::{ContainerSpec, IdRange};
@@ -121,20 +121,24 @@ fn ensure(root: &Root, path: &Path, dir: bool, owner: u32) -> io::Result<OwnedFd
         Err(e) if e.kind() == io::ErrorKind::NotFound => {}
         other => return other,
     }
-    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
-        return Err(io::ErrorKind::InvalidInput.into());
-    };
-    let parent = ensure(root, parent, true, owner)?;
-    if dir {
-        rustix::fs::mkdirat(&parent, name, Mode::from_raw_mode(0o755))?;
-    } else {
-        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let mode = Mode::from_raw_mode(0o644);
-        rustix::fs::openat(&parent, name, flags | OFlags::WRONLY, mode)?;
+    let target = Target { path: path.to_owned(), dir };
+    let nodes = skeleton::plan(&[target], &mut |path| overlay::look(root.fd(), path))?;
+    for (path, node) in nodes.map_err(io::Error::other)? {
+        // The plan's paths are resolved: no component of them is a link.
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { continue };
+        let parent = root.open(parent, OFlags::PATH)?;
+        match node {
+            Node::Copy { .. } => continue,
+            Node::Dir => rustix::fs::mkdirat(&parent, name, Mode::from_raw_mode(0o755))?,
+            Node::File => {
+                let flags = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+                let mode = Mode::from_raw_mode(0o644);
+                rustix::fs::openat(&parent, name, flags | OFlags::WRONLY, mode)?;
+            }
+        }
+        let (uid, gid) = (Uid::from_raw(owner), Gid::from_raw(owner));
+        rustix::fs::chownat(&parent, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)?;
     }
-    let (uid, gid) = (Uid::from_raw(owner), Gid::from_raw(owner));
-    let flags = AtFlags::SYMLINK_NOFOLLOW;
-    rustix::fs::chownat(&parent, name, Some(uid), Some(gid), flags)?;
     root.open(path, OFlags::PATH)
 }
 

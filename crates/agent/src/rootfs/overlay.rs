@@ -257,8 +257,8 @@ fn set_lower_paths(bundle: &Path, context: &OwnedFd, lowers: &[OwnedFd]) -> Resu
     set.map_err(|e| step("adding layers from", &dir)(e.into()))
 }
 
-/// What lies at a path of a detached overlay.
-fn look(root: BorrowedFd<'_>, path: &Path) -> io::Result<Kind> {
+/// What lies at a path of a root; its parents must not be links.
+pub(super) fn look(root: BorrowedFd<'_>, path: &Path) -> io::Result<Kind> {
     let relative = path.strip_prefix("/").unwrap_or(path);
     let stat = match rustix::fs::statat(root, relative, AtFlags::SYMLINK_NOFOLLOW) {
         Err(e) if e == rustix::io::Errno::NOENT => return Ok(Kind::Missing),

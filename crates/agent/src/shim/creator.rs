@@ -316,7 +316,8 @@ fn by_library(
 /// Waits for the command's execution: the pipe closes by it, or says why not.
 fn executed(pipe: OwnedFd, bundle: &Path) -> Result<(), CreateError> {
     let mut message = Vec::new();
-    io::Read::take(fs::File::from(pipe), 8192)
+    fs::File::from(pipe)
+        .take(8192)
         .read_to_end(&mut message)
         .map_err(|source| CreateError::io("waiting for the command of", bundle, source))?;
     match message.split_first_chunk::<4>() {

@@ -124,10 +124,13 @@ impl Payload {
             // SAFETY: the path and every string are terminated and live on; both arrays end in null.
             unsafe { libc::execve(path.as_ptr(), args.as_ptr(), env.as_ptr()) };
             let error = io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO);
-            // As execvp(3): go on looking, but remember what was there and could not be run.
-            if !matches!(error, libc::ENOENT | libc::ENOTDIR) {
+            // As execvp(3): go on looking, but remember what was there and could not be run. A file
+            // that is there and "not found" lacks its interpreter.
+            // SAFETY: the path is a terminated string.
+            let there = unsafe { libc::access(path.as_ptr(), libc::F_OK) } == 0;
+            if there || !matches!(error, libc::ENOENT | libc::ENOTDIR) {
                 (worst, tried) = (error, path);
-                if error != libc::EACCES {
+                if !matches!(error, libc::EACCES | libc::ENOENT) {
                     break;
                 }
             }

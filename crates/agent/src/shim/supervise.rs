@@ -302,7 +302,7 @@ impl Shim {
         let Some(end) = &self.output[index] else { return };
         match rustix::io::read(end, &mut chunk) {
             Ok(0) => self.output[index] = None,
-            Ok(read) if dropping => self.log.drop_lines(&chunk[..read]),
+            Ok(read) if dropping => self.log.drop_lines(stream, &chunk[..read]),
             Ok(read) => {
                 self.bucket.take(read);
                 self.log.take(stream, &chunk[..read]);

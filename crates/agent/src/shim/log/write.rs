@@ -23,6 +23,8 @@ pub(in crate::shim) struct LogWriter {
     dropped: u64,
     unreported: u64,
     open_lines: [Vec<u8>; 2],
+    /// Whether the beginning of the line that comes was dropped, so that its rest goes too.
+    headless: [bool; 2],
 }
 
 impl LogWriter {
@@ -42,6 +44,7 @@ impl LogWriter {
             dropped: 0,
             unreported: 0,
             open_lines: [Vec::new(), Vec::new()],
+            headless: [false; 2],
         })
     }
 
@@ -57,6 +60,11 @@ impl LogWriter {
     pub(in crate::shim) fn take(&mut self, stream: LogStream, mut bytes: &[u8]) {
         let index = usize::from(stream == LogStream::Err);
         let now = unix_ns();
+        if self.headless[index] {
+            let end = bytes.iter().position(|byte| *byte == b'\n');
+            self.headless[index] = end.is_none();
+            bytes = end.map_or(&[], |end| &bytes[end + 1..]);
+        }
         while !bytes.is_empty() {
             let room = MAX_LINE - self.open_lines[index].len();
             let end = bytes.iter().take(room + 1).position(|byte| *byte == b'\n');
@@ -79,11 +87,22 @@ impl LogWriter {
         self.flush();
     }
 
-    /// Counts the lines of what was read and throws them away.
-    pub(in crate::shim) fn drop_lines(&mut self, bytes: &[u8]) {
-        let lines = bytes.iter().filter(|byte| **byte == b'\n').count() as u64;
-        self.dropped += lines.max(1);
-        self.unreported += lines.max(1);
+    /// Throws away what was read and counts its lines, the one it breaks off included.
+    pub(in crate::shim) fn drop_lines(&mut self, stream: LogStream, bytes: &[u8]) {
+        let index = usize::from(stream == LogStream::Err);
+        if !self.open_lines[index].is_empty() {
+            self.finish_line(stream, unix_ns(), true);
+            self.flush();
+            self.headless[index] = true;
+        }
+        let mut lines = bytes.iter().filter(|byte| **byte == b'\n').count() as u64;
+        let broken = bytes.last().is_some_and(|byte| *byte != b'\n');
+        // A line of which a part was dropped before has been counted.
+        lines -= u64::from(self.headless[index] && lines > 0);
+        lines += u64::from(broken && (!self.headless[index] || bytes.contains(&b'\n')));
+        self.headless[index] = broken;
+        self.dropped += lines;
+        self.unreported += lines;
     }
 
     /// Writes what has not ended by a newline; for the end of the container.

@@ -89,12 +89,35 @@ fn dropped_lines_are_told_where_they_are_missing() {
     let dir = tempfile::tempdir().unwrap();
     let mut writer = LogWriter::open(&options(dir.path(), 1 << 20, 3)).unwrap();
     writer.take(LogStream::Out, b"before\n");
-    writer.drop_lines(b"a\nb\nc\n");
-    writer.take(LogStream::Out, b"after\n");
+    writer.drop_lines(LogStream::Out, b"a\nb\nc");
+    writer.drop_lines(LogStream::Out, b"cc");
+    writer.take(LogStream::Out, b"c\nafter\n");
     assert_eq!(writer.dropped(), 3);
     let texts: Vec<Vec<u8>> =
         tail(dir.path(), 10).unwrap().into_iter().map(|entry| entry.text).collect();
     assert_eq!(texts, [&b"before"[..], b"3 lines dropped here", b"after"]);
+}
+
+#[test]
+fn a_line_that_is_cut_says_so_and_its_rest_does_not_stray() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut writer = LogWriter::open(&options(dir.path(), 1 << 20, 3)).unwrap();
+    writer.take(LogStream::Out, b"first half, ");
+    writer.drop_lines(LogStream::Out, b"second half\nwhole\nbroken");
+    writer.take(LogStream::Out, b" off\nafter\n");
+    assert_eq!(writer.dropped(), 2);
+    let seen: Vec<(Vec<u8>, bool)> = tail(dir.path(), 10)
+        .unwrap()
+        .into_iter()
+        .map(|entry| (entry.text, entry.partial))
+        .collect();
+    let want = [("first half, ", true), ("2 lines dropped here", false), ("after", false)];
+    assert!(
+        seen.iter()
+            .map(|(text, part)| (&text[..], *part))
+            .eq(want.iter().map(|(text, part)| (text.as_bytes(), *part))),
+        "{seen:?}"
+    );
 }
 
 #[test]
