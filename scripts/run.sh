@@ -30,6 +30,7 @@ running() {
 
 start() {
     mkdir -p "$state"
+    "${sudo[@]}" rm -f "$state/up.pid"
     : >"$state/up.out"
     # The shell that writes the pid becomes the server.
     # shellcheck disable=SC2016

@@ -44,7 +44,8 @@ done
 
 sudo=()
 if [ "$(id -u)" != 0 ]; then
-    if ! command -v sudo >/dev/null || ! sudo -n true 2>/dev/null && [ ! -t 0 ]; then
+    # Without a terminal sudo can ask for no password.
+    if ! command -v sudo >/dev/null || { [ ! -t 0 ] && ! sudo -n true 2>/dev/null; }; then
         say "these packages are missing and only root can install them:"
         say "    apt-get install ${missing[*]}"
         # Tests skip what they cannot do; a build without its libraries cannot go on.

@@ -205,14 +205,10 @@ fn decrypt(
         .map_err(|_| SealError::Refused)
 }
 
-/// What both layers are bound to. The path's length stands before it, so that no path and version
-/// read as another pair.
+/// What both layers are bound to. The version has a fixed length and stands before the path, so
+/// no path and version read as another pair.
 fn binding(label: &[u8], context: &SealContext<'_>) -> Vec<u8> {
-    let mut out = label.to_vec();
-    out.extend_from_slice(&(context.path.len() as u64).to_be_bytes());
-    out.extend_from_slice(context.path.as_bytes());
-    out.extend_from_slice(&context.version.to_be_bytes());
-    out
+    [label, &context.version.to_be_bytes(), context.path.as_bytes()].concat()
 }
 
 fn body_binding(context: &SealContext<'_>) -> Vec<u8> {
