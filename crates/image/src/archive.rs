@@ -265,7 +265,7 @@ impl<R: Read> Archive<R> {
             check_pieces(start, count)?;
             numbers = (0..2 * count).map(|_| text.number(start)).collect::<Result<_, _>>()?;
         }
-        if numbers.len() % 2 != 0 {
+        if !numbers.len().is_multiple_of(2) {
             return Err(bad());
         }
         let pieces: Vec<_> = numbers.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect();

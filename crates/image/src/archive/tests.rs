@@ -104,7 +104,7 @@ fn sparse_maps_in_every_pax_form() {
     for map in ["10,3,11,2", "10,3", "99,5", "18446744073709551615,5", "x,y", "1"] {
         let bytes = pax(
             &[("GNU.sparse.size", "100"), ("GNU.sparse.map", map)],
-            { EntryType::Regular },
+            EntryType::Regular,
             b"abcde",
         );
         assert!(Archive::new(&bytes[..]).next().is_err(), "{map}");

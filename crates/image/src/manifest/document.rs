@@ -220,8 +220,8 @@ impl Document {
     pub fn artifact_type(&self) -> Option<String> {
         match self {
             Self::Image(manifest) => {
-                Some(manifest.artifact_type().as_ref().unwrap_or(manifest.config().media_type()))
-                    .map(ToString::to_string)
+                let artifact = manifest.artifact_type().as_ref();
+                Some(artifact.unwrap_or(manifest.config().media_type()).to_string())
             }
             Self::Index(index) => index.artifact_type().as_ref().map(ToString::to_string),
         }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use crate::pack::PackError;
+use crate::pack::base::Parts;
 
 /// A file or directory and where in the image it goes.
 ///
@@ -54,9 +55,9 @@ pub(crate) enum Found {
 
 /// Everything below `source`, as destination components and what goes there, parents first and
 /// sorted by name.
-pub(crate) fn collect(source: &Source) -> Result<Vec<(Vec<Vec<u8>>, Found)>, PackError> {
+pub(crate) fn collect(source: &Source) -> Result<Vec<(Parts, Found)>, PackError> {
     let bad = |why| PackError::Destination { dest: source.destination.clone(), why };
-    let mut dest: Vec<Vec<u8>> = Vec::new();
+    let mut dest: Parts = Vec::new();
     for part in source.destination.as_bytes().split(|b| *b == b'/') {
         match part {
             b"" | b"." => {}
@@ -86,11 +87,7 @@ pub(crate) fn collect(source: &Source) -> Result<Vec<(Vec<Vec<u8>>, Found)>, Pac
     Ok(found)
 }
 
-fn below(
-    top: &Path,
-    dest: &[Vec<u8>],
-    found: &mut Vec<(Vec<Vec<u8>>, Found)>,
-) -> Result<(), PackError> {
+fn below(top: &Path, dest: &[Vec<u8>], found: &mut Vec<(Parts, Found)>) -> Result<(), PackError> {
     // A stack of its own: directories may be deeper than the thread's.
     let mut open = vec![(top.to_owned(), dest.to_vec())];
     while let Some((dir, dest)) = open.pop() {

@@ -214,20 +214,20 @@ pub(crate) fn read_layer<'l, R: Read>(
     let stream = LayerStream::new(blob, layer.size, limits)
         .map_err(|e| explain(layer, Fault::Archive(e.into())))?;
     let mut archive = Archive::new(stream);
-    if let Err(fault) = each(&mut archive) {
+    let read = each(&mut archive);
+    let mut stream = archive.into_inner();
+    let read = read.and_then(|()| stream.drain().map_err(|e| Fault::Archive(e.into())));
+    if let Err(fault) = read {
         let error = explain(layer, fault);
         // Damage on the way is the likelier cause of nonsense than a nonsensical image.
         if matches!(error, UnpackError::Archive { .. } | UnpackError::Entry { .. })
-            && let Ok((found, bytes)) = archive.into_inner().abandon()
+            && let Ok(sums) = stream.finish()
         {
-            compare_blob(layer, found, bytes)?;
+            compare_blob(layer, sums.blob, sums.blob_bytes)?;
         }
         return Err(error);
     }
-    let sums = match archive.into_inner().finish() {
-        Ok(sums) => sums,
-        Err(e) => return Err(explain(layer, Fault::Archive(e.into()))),
-    };
+    let sums = stream.finish().map_err(|e| explain(layer, Fault::Archive(e.into())))?;
     compare_blob(layer, sums.blob, sums.blob_bytes)?;
     if sums.archive != layer.diff_id {
         let (layer, blob) = (layer.diff_id, layer.blob);

@@ -119,24 +119,19 @@ impl<'a, R: Read> LayerStream<'a, R> {
         Ok(Self { unzip: Unzip::new(input)?, archive: Hasher::new(), limits })
     }
 
-    /// Reads what is left of the archive, then of the blob, and gives the sums.
-    pub(crate) fn finish(mut self) -> io::Result<Sums> {
-        io::copy(&mut self, &mut io::sink())?;
+    /// Reads what is left of the archive.
+    pub(crate) fn drain(&mut self) -> io::Result<()> {
+        io::copy(self, &mut io::sink()).map(|_| ())
+    }
+
+    /// Reads what is left of the blob, without decompressing it, and gives the sums.
+    pub(crate) fn finish(self) -> io::Result<Sums> {
+        let mut input = self.unzip.into_inner();
+        io::copy(&mut input, &mut io::sink())?;
+        let (blob, blob_bytes) = input.into_inner().finish();
         let archive_bytes = self.archive.length();
-        let (blob, blob_bytes) = drain(self.unzip)?;
         Ok(Sums { blob, blob_bytes, archive: self.archive.finish(), archive_bytes })
     }
-
-    /// Reads what is left of the blob without decompressing it: its digest and size.
-    pub(crate) fn abandon(self) -> io::Result<(Digest, u64)> {
-        drain(self.unzip)
-    }
-}
-
-fn drain<R: Read>(unzip: Unzip<BufReader<HashReader<Source<R>>>>) -> io::Result<(Digest, u64)> {
-    let mut input = unzip.into_inner();
-    io::copy(&mut input, &mut io::sink())?;
-    Ok(input.into_inner().finish())
 }
 
 impl<R: Read> Read for LayerStream<'_, R> {
