@@ -15,8 +15,10 @@ use net::link::{Bridge, InstanceLink, attach, ensure_bridge};
 use net::namespace::{self, Namespace};
 use net::nft::{Base, Ruleset};
 
-/// Answers here take microseconds; only a packet that was dropped takes this long.
-pub(crate) const PATIENCE: Duration = Duration::from_millis(700);
+/// Answers here take microseconds; this is for a machine that is busy with something else.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long silence is listened to where a packet shall be dropped.
+const SILENCE: Duration = Duration::from_millis(700);
 pub(crate) const OUTSIDE: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 2);
 pub(crate) const UPLINK: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 1);
 
@@ -154,13 +156,21 @@ pub(crate) fn ask(inside: &Namespace, address: Ipv4Addr, port: u16) -> io::Resul
     inside.run(|| ask_here(address, port)).unwrap()
 }
 
+/// Asks where silence is expected.
+pub(crate) fn no_answer(inside: &Namespace, address: Ipv4Addr, port: u16) -> bool {
+    inside.run(|| connect(address, port, SILENCE)).unwrap().is_err()
+}
+
 pub(crate) fn ask_here(address: Ipv4Addr, port: u16) -> io::Result<String> {
-    let to = SocketAddr::from((address, port));
-    let mut stream = TcpStream::connect_timeout(&to, PATIENCE)?;
+    let mut stream = connect(address, port, PATIENCE)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     let mut text = String::new();
     stream.read_to_string(&mut text)?;
     Ok(text)
+}
+
+fn connect(address: Ipv4Addr, port: u16, within: Duration) -> io::Result<TcpStream> {
+    TcpStream::connect_timeout(&SocketAddr::from((address, port)), within)
 }
 
 pub(crate) fn ask_udp(inside: &Namespace, address: Ipv4Addr, port: u16) -> io::Result<String> {
