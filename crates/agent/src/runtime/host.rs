@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal as Sig, kill_process};
+use rustix::process::{Signal as Sig, kill_process};
 
 use super::check::check;
 use super::{
@@ -173,9 +173,8 @@ impl HostRuntime {
 
     /// Ends the shim with its container, kindly first.
     fn end_shim(&self, id: &ContainerId, bundle: &Path) {
-        let mut pid = None;
+        let mut pid = shim::listener_pid(bundle);
         if let Ok(mut client) = ShimClient::connect(bundle) {
-            pid = client.shim_pid();
             let asked = client.stop(Duration::ZERO).and_then(|()| client.watch_exit());
             if asked.is_ok_and(|mut watch| watch.wait(Some(END_WITHIN)).is_ok_and(|w| w.is_some()))
             {
@@ -333,11 +332,4 @@ fn make_dir(path: &Path, parents: bool) -> Result<(), RuntimeError> {
 
 fn path_error<'a>(what: &'static str, path: &'a Path) -> impl Fn(io::Error) -> RuntimeError + 'a {
     move |source| RuntimeError::Path { what, path: path.to_owned(), source }
-}
-
-impl ShimClient {
-    /// The shim's pid, as the kernel knows it.
-    fn shim_pid(&self) -> Option<Pid> {
-        rustix::net::sockopt::socket_peercred(self.socket()).ok().map(|cred| cred.pid)
-    }
 }

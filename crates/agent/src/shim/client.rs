@@ -67,10 +67,7 @@ impl ShimClient {
     /// [`ClientError::Gone`] when nobody listens; else the connection broke.
     pub fn connect(bundle: &Path) -> Result<Self, ClientError> {
         let gone = |source| ClientError::Gone { bundle: bundle.to_owned(), source };
-        // A socket's address holds 107 bytes; going through a descriptor makes any bundle's path fit.
-        let dir = std::fs::File::open(bundle).map_err(gone)?;
-        let address = format!("/proc/self/fd/{}/{SOCKET}", dir.as_raw_fd());
-        let stream = UnixStream::connect(address).map_err(gone)?;
+        let stream = open(bundle).map_err(gone)?;
         let mut client = Self { stream, bundle: bundle.to_owned(), version: 0 };
         client.limit(Some(ANSWER_WITHIN))?;
         match client.ask(&Request::Hello { version: PROTOCOL_VERSION })? {
@@ -78,11 +75,6 @@ impl ShimClient {
             _ => return Err(ClientError::Unexpected),
         }
         Ok(client)
-    }
-
-    /// The connection itself.
-    pub(crate) fn socket(&self) -> &UnixStream {
-        &self.stream
     }
 
     /// What the shim speaks.
@@ -165,6 +157,19 @@ impl ShimClient {
     }
 }
 
+/// Connects to a bundle's socket, wherever that is.
+fn open(bundle: &Path) -> io::Result<UnixStream> {
+    // A socket's address holds 107 bytes; going through a descriptor makes any bundle's path fit.
+    let dir = std::fs::File::open(bundle)?;
+    UnixStream::connect(format!("/proc/self/fd/{}/{SOCKET}", dir.as_raw_fd()))
+}
+
+/// The pid of the shim that listens in a bundle, as the kernel knows it; also of one that hangs.
+pub(crate) fn listener_pid(bundle: &Path) -> Option<rustix::process::Pid> {
+    let stream = open(bundle).ok()?;
+    rustix::net::sockopt::socket_peercred(&stream).ok().map(|cred| cred.pid)
+}
+
 impl ExitWatch {
     /// A watch of a container that is known to have ended: ready at once.
     pub(crate) fn ended_already(bundle: &Path) -> Self {
@@ -200,7 +205,14 @@ impl ExitWatch {
             let broken = |source| ClientError::Broken { bundle: self.bundle.clone(), source };
             stream.set_nonblocking(true).map_err(broken)?;
             let stream = tokio::net::UnixStream::from_std(stream).map_err(broken)?;
-            stream.readable().await.map_err(broken)?;
+            loop {
+                stream.readable().await.map_err(broken)?;
+                match stream.try_read(&mut [0; 1]) {
+                    // Readiness may be announced for nothing; cancelling here loses nothing.
+                    Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+                    _ => break,
+                }
+            }
         }
         self.outcome()
     }

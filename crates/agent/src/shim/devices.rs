@@ -133,3 +133,38 @@ fn attach(program: &OwnedFd, cgroup: &impl AsRawFd) -> io::Result<()> {
         unsafe { libc::syscall(libc::SYS_bpf, PROG_ATTACH, &raw const attr, size_of::<Attach>()) };
     if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{attach, load, program};
+    use crate::cgroup::Layout;
+
+    /// A process in a cgroup with the program, on this host's own version 2 mount.
+    #[test]
+    fn devices_of_the_list_open_and_others_do_not() {
+        if !rustix::process::geteuid().is_root() {
+            eprintln!("skipped: needs root for cgroups and BPF");
+            return;
+        }
+        let Some(unified) = Layout::of_this_host().unwrap().unified else {
+            eprintln!("skipped: needs a mounted version 2 hierarchy");
+            return;
+        };
+        let dir = unified.join(format!("freehold-devices-{}", std::process::id()));
+        std::fs::create_dir(&dir).unwrap();
+        let cgroup = std::fs::File::open(&dir).unwrap();
+        attach(&load(&program()).unwrap(), &cgroup).unwrap();
+        let nodes = tempfile::tempdir().unwrap();
+        let other = nodes.path().join("kmsg");
+        let script = format!(
+            "mknod {0} c 1 11; echo $$ > {1}/cgroup.procs; echo x > /dev/null && echo null; \
+             head -c 1 /dev/urandom | wc -c; (: < {0}) 2>/dev/null && echo opened; \
+             mknod {0}2 c 1 3 2>/dev/null && echo made; true",
+            other.display(),
+            dir.display()
+        );
+        let said = std::process::Command::new("sh").args(["-c", &script]).output().unwrap();
+        std::fs::remove_dir(&dir).unwrap();
+        assert_eq!(String::from_utf8(said.stdout).unwrap(), "null\n1\n");
+    }
+}

@@ -27,7 +27,7 @@ pub use client::{ClientError, ExitWatch, ShimClient};
 pub use entry::main;
 pub use protocol::{MAX_FRAME, PROTOCOL_VERSION, Reply, Request, ShimStatus};
 
-pub(crate) use client::SOCKET;
+pub(crate) use client::{SOCKET, listener_pid};
 pub(crate) use config::ShimConfig;
 pub(crate) use creator::Order;
 pub(crate) use protocol::receive;

@@ -1,7 +1,8 @@
 //! The files a shim leaves in its bundle: what it was asked for and how its container ended.
 
 use std::fs;
-use std::io;
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use serde::Serialize;
@@ -34,6 +35,9 @@ pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> io::Result<T> {
 pub(crate) fn write_json<T: Serialize>(path: &Path, value: &T) -> io::Result<()> {
     let mut partial = path.as_os_str().to_owned();
     partial.push(".new");
-    fs::write(&partial, serde_json::to_vec(value)?)?;
+    // An OCI spec holds the environment, and that may hold secrets.
+    let mut options = fs::OpenOptions::new();
+    let file = options.write(true).create(true).truncate(true).mode(0o600).open(&partial);
+    file?.write_all(&serde_json::to_vec(value)?)?;
     fs::rename(&partial, path)
 }

@@ -40,6 +40,8 @@ fn log_file(bundle: &Path) -> PathBuf {
 
 fn command(bundle: &Path) -> Command {
     let mut command = Command::new("runc");
+    // The shim has no environment of its own.
+    command.env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
     command.arg("--root").arg(bundle.join("runc"));
     command.arg("--log").arg(log_file(bundle)).args(["--log-format", "json"]);
     command
@@ -58,7 +60,7 @@ fn run(mut command: Command, what: &'static str, bundle: &Path) -> Result<(), Cr
         let bad = entry.get("level").is_some_and(|level| level == "error");
         bad.then(|| entry.get("msg")?.as_str().map(str::to_owned))?
     });
-    let mut words = words.collect::<Vec<_>>().join("; ");
-    words.truncate(words.floor_char_boundary(MAX_WORDS));
+    let words = words.collect::<Vec<_>>().join("; ");
+    let words: String = words.chars().take(MAX_WORDS).collect();
     Err(CreateError::Driver { what, words })
 }

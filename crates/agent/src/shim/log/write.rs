@@ -113,6 +113,7 @@ impl LogWriter {
                 self.finish_line(stream, now, true);
             }
         }
+        self.report_dropped(now);
         self.flush();
     }
 
