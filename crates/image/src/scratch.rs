@@ -57,7 +57,7 @@ impl Scratch {
                 Err(e) => return Err(e),
             };
             if !alive {
-                tracing::debug!(path = %path.display(), "removing unfinished work of a dead writer");
+                tracing::debug!(path = %path.display(), "removing a dead writer's work");
                 remove(&path)?;
             }
         }

@@ -117,8 +117,8 @@ struct Probe {
 }
 
 impl Document {
-    /// Parses `bytes`, whose media type was given as `declared` (a `Content-Type` or a descriptor's)
-    /// or is to be found out.
+    /// Parses `bytes`, whose media type was given as `declared` (by a `Content-Type` or a
+    /// descriptor) or is to be found out.
     ///
     /// A document that could be read both as manifest and as index, or whose own media type differs
     /// from the declared one, is refused (the confusion of CVE-2021-41190).

@@ -15,7 +15,8 @@ pub struct Limits {
     /// Largest value of an extended attribute (the kernel's `XATTR_SIZE_MAX`).
     pub xattr_bytes: usize,
     /// Most unpacked bytes per byte of the blob, once there are more than
-    /// [`Limits::ratio_floor_bytes`]. gzip can reach 1,032, zstd far more; real layers stay under 50.
+    /// [`Limits::ratio_floor_bytes`]. gzip can reach 1,032, zstd far
+    /// more; real layers stay below 50.
     pub ratio: u64,
     /// Unpacked bytes up to which no ratio is asked.
     pub ratio_floor_bytes: u64,

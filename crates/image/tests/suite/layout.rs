@@ -235,10 +235,10 @@ fn broken_layouts_are_named_and_change_nothing_else() {
     bytes[30] ^= 1;
     fs::write(&file, &bytes).unwrap();
     let error = import(&oci, &other.store).unwrap_err();
-    assert!(
-        matches!(&error, LayoutError::Content(ContentError::Mismatch { expected, .. }) if *expected == layer),
-        "{error:?}"
-    );
+    let LayoutError::Content(ContentError::Mismatch { expected, .. }) = error else {
+        panic!("{error:?}")
+    };
+    assert_eq!(expected, layer);
     assert!(!other.store.has(&digest).unwrap(), "a manifest whose parts are not all there");
     fs::remove_file(&file).unwrap();
     assert!(matches!(import(&oci, &other.store), Err(LayoutError::Missing(_))));
