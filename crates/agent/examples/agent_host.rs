@@ -25,7 +25,7 @@ fn main() -> ExitCode {
 fn run_proxy(mut args: impl Iterator<Item = OsString>) -> ExitCode {
     pki::install_provider();
     let (Some(_), Some(control)) = (args.next(), args.next()) else { return ExitCode::from(2) };
-    match proxy::run(proxy::Options::new(PathBuf::from(control))) {
+    match proxy::run(&proxy::Options::new(PathBuf::from(control))) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error),
     }

@@ -1,11 +1,13 @@
 //! The host side: runtime, shim, images, network, DNS, health, logs.
 
+mod agent;
 pub mod cgroup;
 pub mod converge;
 pub mod dns;
 mod failure;
 pub mod health;
 pub mod images;
+pub mod ingress;
 pub mod link;
 pub mod logs;
 pub mod network;
@@ -13,3 +15,5 @@ pub mod rootfs;
 pub mod runtime;
 pub mod shim;
 pub mod state;
+
+pub use agent::{AgentError, Options, run};

@@ -52,7 +52,6 @@ type WorkloadKey = (AppName, EnvironmentName, ReleaseNumber);
 
 #[derive(Debug)]
 struct Instance {
-    entry: Arc<Entry>,
     image: Option<Image>,
     /// None for one that cannot be driven: its workload is missing.
     wanted: Option<watch::Sender<Wanted>>,
@@ -254,17 +253,16 @@ impl Converger {
         let (wanted, receiver) = watch::channel(entry.wanted);
         let status = self.beginning(&entry, InstanceState::Preparing, "");
         tokio::spawn(drive(seed, receiver, self.reports.0.clone()));
-        Instance { entry, image, wanted: Some(wanted), status, over: false, gone: false }
+        Instance { image, wanted: Some(wanted), status, over: false, gone: false }
     }
 
     /// An instance that cannot be driven.
-    fn unknown(&self, entry: &Arc<Entry>) -> Instance {
+    fn unknown(&self, entry: &Entry) -> Instance {
         let over = entry.wanted == Wanted::Stop;
         let state = if over { InstanceState::Stopped } else { InstanceState::Waiting };
         let message = "the server gave no workload for it";
         let status = self.beginning(entry, state, message);
-        let entry = entry.clone();
-        Instance { entry, image: None, wanted: None, status, over, gone: false }
+        Instance { image: None, wanted: None, status, over, gone: false }
     }
 
     fn beginning(&self, entry: &Entry, state: InstanceState, message: &str) -> InstanceStatus {

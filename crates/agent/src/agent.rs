@@ -1,0 +1,300 @@
+//! The agent process: puts the parts together, runs them until told to stop, and clears up.
+//!
+//! It starts and serves from what is on its disk; a server is dialled beside. When it ends, containers
+//! and proxy go on, unless it is ephemeral.
+
+mod capacity;
+mod clear;
+mod dispatch;
+mod identity;
+mod options;
+
+use std::future::Future;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use api::id::{Generation, InstanceId};
+use api::ingress::IngressTable;
+use api::network::NetworkTable;
+use api::protocol::{Acknowledge, Hello, VERSION};
+use api::registry::Registry;
+use api::release::Image;
+use api::status::HostStatus;
+use pki::CaBundle;
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::converge::{Clock, Context, Converger, Documents, Paths, StatusReceiver};
+use crate::failure::told;
+use crate::images::{Images, Origins};
+use crate::ingress::{Ingress, IngressOptions, ProxyCommand};
+use crate::link::{Dialer, Uplink};
+use crate::network::{LocalInstance, Network, NetworkOptions, Wanted};
+use crate::runtime::{DriverKind, HostRuntime, RuntimeOptions, ShimCommand};
+use crate::state::{DataDirectory, Keeper, Vault, make_private};
+use dispatch::Dispatcher;
+
+pub use options::{AgentError, Options};
+
+/// Documents of servers on their way: they are handed on at once.
+const DOCUMENTS: usize = 64;
+
+/// Between two rounds of tidying.
+const TIDY_EVERY: Duration = Duration::from_secs(300);
+
+/// Changes of the report so close together are written to disk once.
+const STATUS_EVERY: Duration = Duration::from_millis(200);
+
+/// What was kept on disk.
+#[derive(Default)]
+struct Kept {
+    documents: Option<Documents>,
+    network: Option<NetworkTable>,
+    ingress: Option<Arc<IngressTable>>,
+    registries: Option<Vec<Registry>>,
+    status: Option<HostStatus>,
+}
+
+/// Runs the agent until `shutdown` is ready.
+///
+/// # Errors
+/// Another agent runs on the data directory, or the host lacks what is needed; the error says what.
+pub async fn run(
+    options: Options,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), AgentError> {
+    let data = DataDirectory::take(&options.data_dir)?;
+    let vault = Arc::new(Vault::open(data.state())?);
+    let kept = load(&vault)?;
+    let agent = Agent::start(&options, &data, vault, kept).await?;
+    tracing::info!(host = %options.host, "the agent runs");
+    shutdown.await;
+    tracing::info!(ephemeral = options.ephemeral, "the agent stops");
+    agent.stop(&options).await;
+    drop(data);
+    Ok(())
+}
+
+fn load(vault: &Vault) -> Result<Kept, AgentError> {
+    Ok(Kept {
+        documents: vault.load("assignment")?,
+        network: vault.load("network")?,
+        ingress: vault.load("ingress")?,
+        registries: vault.load("registries")?,
+        // Only counts and times: better without than not at all.
+        status: vault.load("status").unwrap_or_else(|error| {
+            tracing::warn!(error = told(&error), "the last report is lost");
+            None
+        }),
+    })
+}
+
+/// The running parts.
+struct Agent {
+    runtime: Arc<HostRuntime>,
+    network: Arc<Network>,
+    ingress: Option<Arc<Ingress>>,
+    orders: mpsc::Sender<crate::converge::Order>,
+    tasks: TaskTracker,
+    /// Ends all tasks but the converger.
+    ending: CancellationToken,
+    /// Ends the converger.
+    resting: CancellationToken,
+}
+
+impl Agent {
+    async fn start(
+        options: &Options,
+        data: &DataDirectory,
+        vault: Arc<Vault>,
+        kept: Kept,
+    ) -> Result<Self, AgentError> {
+        let authorities = CaBundle::from_pem(options.ca_pem.as_bytes())?;
+        let identity = identity::load(options)?;
+        let directory = |name: &str| -> Result<std::path::PathBuf, AgentError> {
+            let path = options.run_dir.join(name);
+            make_private(&path).map_err(|source| AgentError::Directory { path: path.clone(), source })?;
+            Ok(path)
+        };
+        let paths = Paths {
+            instances: directory("instances")?,
+            logs: data.logs(),
+            scratch: data.scratch(),
+        };
+        let runtime = Arc::new(HostRuntime::open(RuntimeOptions {
+            state_dir: directory("bundles")?,
+            cgroup_parent: clear::cgroup_parent(&options.slug),
+            shim: ShimCommand { exe: options.exe.clone(), args: options.shim_args.clone() },
+            driver: DriverKind::Libcontainer,
+        })?);
+        let network = start_network(options, &kept, &directory("namespaces")?).await?;
+        let origins = Origins::new(&options.servers, &authorities, identity.clone())
+            .map_err(crate::images::ImagesError::from)?;
+        let images = Arc::new(Images::open(&data.images(), origins)?);
+        if let Some(registries) = &kept.registries {
+            images.set_registries(registries)?;
+        }
+        let capacity = capacity::of_host(options, data.root());
+        let context = Arc::new(Context {
+            host: options.host.clone(),
+            clock: Clock::new(),
+            runtime: runtime.clone(),
+            images: images.clone(),
+            network: network.clone(),
+            paths,
+            starts: Semaphore::new(Context::starts_at_once()),
+        });
+        let keeper = Keeper::start(vault.clone(), "assignment");
+        let (converger, status) =
+            Converger::start(context.clone(), keeper, kept.documents, kept.status, capacity)
+                .await?;
+        if let Err(error) = network.sweep().await {
+            tracing::warn!(error = told(&error), "leftovers of an earlier run stay");
+        }
+        let ingress = start_ingress(options, data.root(), kept.ingress.clone()).await?;
+        let (orders, order_queue) = mpsc::channel(DOCUMENTS);
+        let (used, in_use) = watch::channel(Vec::new());
+        let agent = Self {
+            runtime,
+            network: network.clone(),
+            ingress: ingress.clone(),
+            orders: orders.clone(),
+            tasks: TaskTracker::new(),
+            ending: CancellationToken::new(),
+            resting: CancellationToken::new(),
+        };
+        agent.tasks.spawn(converger.run(order_queue, used, agent.resting.clone()));
+        let dialer = Dialer::new(&authorities, identity.clone())?;
+        let (down, documents) = mpsc::channel(DOCUMENTS);
+        let (acknowledge, acknowledged) = watch::channel(Acknowledge::default());
+        let dispatcher = Dispatcher {
+            orders,
+            network,
+            ingress,
+            images: images.clone(),
+            dialer: dialer.clone(),
+            logs: data.logs(),
+            vault: vault.clone(),
+            acknowledge,
+        };
+        let tables = (kept.network.unwrap_or_default(), kept.ingress);
+        agent.spawn(dispatcher.run(documents, tables));
+        let hello = Hello {
+            version: VERSION,
+            host: options.host.clone(),
+            binary: env!("CARGO_PKG_VERSION").to_owned(),
+            capacity,
+        };
+        let uplink = Uplink { hello, status: status.clone(), acknowledge: acknowledged, down };
+        let servers = options.servers.clone();
+        agent.spawn(crate::link::run(dialer, servers, uplink, agent.ending.clone()));
+        agent.spawn(keep_status(status.clone(), Keeper::start(vault, "status")));
+        agent.spawn(tidy(images, context, in_use, status));
+        agent.spawn(identity::refresh(options.clone(), identity));
+        agent.tasks.close();
+        Ok(agent)
+    }
+
+    /// Runs a task until the agent ends.
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let ending = self.ending.clone();
+        self.tasks.spawn(async move {
+            tokio::select! {
+                () = ending.cancelled() => {}
+                () = task => {}
+            }
+        });
+    }
+
+    async fn stop(self, options: &Options) {
+        if options.ephemeral {
+            clear::containers(&self.orders, &self.runtime).await;
+        }
+        self.ending.cancel();
+        self.resting.cancel();
+        self.tasks.wait().await;
+        if options.ephemeral {
+            if let Some(ingress) = &self.ingress {
+                ingress.stop().await;
+            }
+            clear::host(options, &self.network).await;
+        }
+    }
+}
+
+async fn start_network(
+    options: &Options,
+    kept: &Kept,
+    namespaces: &Path,
+) -> Result<Arc<Network>, AgentError> {
+    let network = NetworkOptions {
+        slug: options.slug.clone(),
+        subnet: options.subnet,
+        cluster: options.cluster,
+        services: options.services,
+        namespaces: namespaces.to_owned(),
+    };
+    let entries = kept.documents.iter().flat_map(|documents| &documents.assignment.entries);
+    let local = entries.map(|entry| {
+        let (address, environment) = (entry.address, entry.environment.clone());
+        (entry.instance.clone(), LocalInstance { address, environment })
+    });
+    let table = kept.network.clone().unwrap_or_default();
+    Ok(Arc::new(Network::start(network, Wanted { table, local: local.collect() }).await?))
+}
+
+async fn start_ingress(
+    options: &Options,
+    data: &Path,
+    table: Option<Arc<IngressTable>>,
+) -> Result<Option<Arc<Ingress>>, AgentError> {
+    if options.http.is_none() && options.https.is_none() {
+        return Ok(None);
+    }
+    let ingress = IngressOptions {
+        http: options.http,
+        https: options.https,
+        control: options.run_dir.join("proxy.sock"),
+        command: ProxyCommand {
+            exe: options.exe.clone(),
+            args: options.proxy_args.clone(),
+            log: data.join("proxy.log"),
+        },
+    };
+    Ok(Some(Arc::new(Ingress::start(ingress, table).await?)))
+}
+
+/// Keeps the newest report on disk, for counts and times after a restart.
+async fn keep_status(mut status: StatusReceiver, keeper: Keeper<HostStatus>) {
+    while status.changed().await.is_ok() {
+        let newest = status.borrow_and_update().clone();
+        keeper.keep(newest);
+        tokio::time::sleep(STATUS_EVERY).await;
+    }
+}
+
+/// Removes what nobody needs any more, from time to time.
+async fn tidy(
+    images: Arc<Images>,
+    context: Arc<Context>,
+    used: watch::Receiver<Vec<Image>>,
+    status: StatusReceiver,
+) {
+    loop {
+        tokio::time::sleep(TIDY_EVERY).await;
+        let used = used.borrow().clone();
+        images.collect(&used, context.clock.now()).await;
+        let known: Vec<InstanceId> =
+            status.borrow().instances.iter().map(|known| known.instance.clone()).collect();
+        let logs = context.paths.logs.clone();
+        let sweep = move || crate::logs::sweep(&logs, &known.into_iter().collect());
+        let _ = tokio::task::spawn_blocking(sweep).await;
+    }
+}
+
+/// Nothing in place is generation 0.
+fn in_place(network: Generation, ingress: Option<Generation>) -> Acknowledge {
+    Acknowledge { network, ingress }
+}

@@ -1,0 +1,64 @@
+//! The end of an ephemeral agent: nothing of it stays on the host but its data directory.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use net::Slug;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+
+use super::options::Options;
+use crate::cgroup::{Cgroup, Layout};
+use crate::converge::Order;
+use crate::failure::told;
+use crate::network::Network;
+use crate::runtime::{HostRuntime, Runtime};
+
+/// How long instances may take to stop by themselves, all at once. Who interrupts an ephemeral
+/// installation waits for this.
+const STOP_WITHIN: Duration = Duration::from_secs(15);
+
+/// The cgroup above all containers of an installation.
+pub(super) fn cgroup_parent(slug: &Slug) -> PathBuf {
+    PathBuf::from(format!("/freehold-{slug}"))
+}
+
+/// Stops all instances in order, then whatever is left of containers.
+pub(super) async fn containers(orders: &mpsc::Sender<Order>, runtime: &Arc<HostRuntime>) {
+    let (done, gone) = oneshot::channel();
+    if orders.send(Order::Clear(done)).await.is_ok() && timeout(STOP_WITHIN, gone).await.is_err() {
+        tracing::warn!("instances did not stop in time and are killed");
+    }
+    let runtime = runtime.clone();
+    let rest = move || match runtime.list() {
+        Ok(left) => {
+            for status in left {
+                if let Err(error) = runtime.delete(&status.id) {
+                    tracing::warn!(error = told(&error), "removing a container");
+                }
+            }
+        }
+        Err(error) => tracing::warn!(error = told(&error), "listing containers"),
+    };
+    let _ = tokio::task::spawn_blocking(rest).await;
+}
+
+/// Removes network, cgroups and the run directory.
+pub(super) async fn host(options: &Options, network: &Network) {
+    if let Err(error) = network.remove().await {
+        tracing::warn!(error = told(&error), "removing the network");
+    }
+    let parent = cgroup_parent(&options.slug);
+    match Layout::of_this_host() {
+        Ok(layout) => {
+            if let Err(error) = Cgroup::at(&layout, &parent).remove() {
+                tracing::warn!(error = told(&error), "removing the cgroup");
+            }
+        }
+        Err(error) => tracing::warn!(error = told(&error), "finding cgroups"),
+    }
+    if let Err(error) = std::fs::remove_dir_all(&options.run_dir) {
+        tracing::warn!(path = %options.run_dir.display(), %error, "removing the run directory");
+    }
+}

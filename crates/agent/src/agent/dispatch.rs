@@ -1,0 +1,196 @@
+//! Hands what servers send to the part it is for, and acknowledges what is in place.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use api::id::Generation;
+use api::ingress::IngressTable;
+use api::network::NetworkTable;
+use api::protocol::{Acknowledge, Down, LogRequest};
+use api::registry::Registry;
+use api::release::Image;
+use tokio::sync::{Semaphore, mpsc, watch};
+
+use super::in_place;
+use crate::converge::{Documents, Order, Verdict, judge};
+use crate::failure::told;
+use crate::images::Images;
+use crate::ingress::Ingress;
+use crate::link::{Dialer, send_logs};
+use crate::network::Network;
+use crate::state::{Keeper, Vault};
+
+/// Log requests answered at once; each holds a connection and at most 4 MiB of lines.
+const LOG_REQUESTS: usize = 32;
+
+/// What documents are handed to.
+pub(super) struct Dispatcher {
+    pub orders: mpsc::Sender<Order>,
+    pub network: Arc<Network>,
+    pub ingress: Option<Arc<Ingress>>,
+    pub images: Arc<Images>,
+    pub dialer: Dialer,
+    pub logs: PathBuf,
+    pub vault: Arc<Vault>,
+    pub acknowledge: watch::Sender<Acknowledge>,
+}
+
+/// The tables in place, or on their way there.
+struct Tables {
+    network: watch::Sender<Arc<NetworkTable>>,
+    ingress: Option<Arc<IngressTable>>,
+    keep_network: Keeper<NetworkTable>,
+    keep_ingress: Keeper<IngressTable>,
+    keep_registries: Keeper<Vec<Registry>>,
+    log_requests: Arc<Semaphore>,
+    /// One image ahead of need at a time.
+    prefetches: Arc<Semaphore>,
+}
+
+impl Dispatcher {
+    /// Hands documents on until dropped. `tables` are those that are in place.
+    pub(super) async fn run(
+        self,
+        mut documents: mpsc::Receiver<(String, Down)>,
+        tables: (NetworkTable, Option<Arc<IngressTable>>),
+    ) {
+        let (network, ingress) = tables;
+        let (wanted, network_tables) = watch::channel(Arc::new(network));
+        let mut tables = Tables {
+            network: wanted,
+            ingress,
+            keep_network: Keeper::start(self.vault.clone(), "network"),
+            keep_ingress: Keeper::start(self.vault.clone(), "ingress"),
+            keep_registries: Keeper::start(self.vault.clone(), "registries"),
+            log_requests: Arc::new(Semaphore::new(LOG_REQUESTS)),
+            prefetches: Arc::new(Semaphore::new(1)),
+        };
+        let hand_on = async {
+            while let Some((server, document)) = documents.recv().await {
+                self.hand_on(&mut tables, server, document).await;
+            }
+        };
+        tokio::join!(hand_on, self.put_in_place(network_tables), self.acknowledge_ingress());
+    }
+
+    async fn hand_on(&self, tables: &mut Tables, server: String, document: Down) {
+        match document {
+            Down::Assignment { assignment, workloads } => {
+                let documents = Box::new(Documents { assignment, workloads });
+                let _ = self.orders.send(Order::Assign(documents)).await;
+            }
+            Down::Network(table) => {
+                let current = tables.network.borrow().clone();
+                let have = (current.generation, &*current);
+                let given = (table.generation, &table);
+                match accepted("network table", have, given) {
+                    Verdict::Take => {
+                        let table = Arc::new(table);
+                        tables.keep_network.keep(table.clone());
+                        tables.network.send_replace(table);
+                    }
+                    // A new server asks to hear it again.
+                    Verdict::Replay => self.acknowledge.send_modify(|_| ()),
+                    Verdict::Older | Verdict::Conflict => {}
+                }
+            }
+            Down::Ingress(table) => self.take_ingress(tables, table),
+            Down::Registries(registries) => match self.images.set_registries(&registries) {
+                Ok(()) => tables.keep_registries.keep(Arc::new(registries)),
+                Err(error) => tracing::error!(error = told(&error), "refused registries"),
+            },
+            Down::Logs(request) => self.answer_logs(tables, server, request),
+            Down::Prefetch(image) => self.prefetch(tables, image),
+        }
+    }
+
+    fn take_ingress(&self, tables: &mut Tables, table: IngressTable) {
+        let Some(ingress) = &self.ingress else { return };
+        let none = IngressTable::default();
+        let current = tables.ingress.as_deref().unwrap_or(&none);
+        let (have, given) = ((current.generation, current), (table.generation, &table));
+        match accepted("ingress table", have, given) {
+            Verdict::Take => {
+                let table = Arc::new(table);
+                tables.keep_ingress.keep(table.clone());
+                tables.ingress = Some(table.clone());
+                ingress.set_table(table);
+            }
+            Verdict::Replay => self.acknowledge.send_modify(|_| ()),
+            Verdict::Older | Verdict::Conflict => {}
+        }
+    }
+
+    fn answer_logs(&self, tables: &Tables, server: String, request: LogRequest) {
+        let Ok(turn) = tables.log_requests.clone().try_acquire_owned() else {
+            return tracing::warn!(request = request.id, "too many requests for logs");
+        };
+        // The name becomes a part of a URL.
+        if !request.id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_') {
+            return tracing::warn!("refused a request for logs: its name is not one");
+        }
+        let directory = self.logs.join(request.instance.as_str());
+        let dialer = self.dialer.clone();
+        tokio::spawn(async move {
+            let id = request.id.clone();
+            let write = |to| crate::logs::stream(request, directory, to);
+            if let Err(error) = send_logs(&dialer, &server, &id, write).await {
+                tracing::debug!(error = told(&error), id, "a request for logs ended");
+            }
+            drop(turn);
+        });
+    }
+
+    fn prefetch(&self, tables: &Tables, image: Image) {
+        let Ok(turn) = tables.prefetches.clone().try_acquire_owned() else { return };
+        let images = self.images.clone();
+        tokio::spawn(async move {
+            if let Err(error) = images.ensure(&image, &|_| ()).await {
+                tracing::info!(error = told(&error), "an image was not fetched ahead of need");
+            }
+            drop(turn);
+        });
+    }
+
+    /// Puts the newest network table in place, one after the other.
+    async fn put_in_place(&self, mut tables: watch::Receiver<Arc<NetworkTable>>) {
+        self.acknowledge_network(tables.borrow_and_update().generation);
+        while tables.changed().await.is_ok() {
+            let table = tables.borrow_and_update().clone();
+            let generation = table.generation;
+            self.network.set_table((*table).clone()).await;
+            self.acknowledge_network(generation);
+        }
+    }
+
+    fn acknowledge_network(&self, generation: Generation) {
+        self.acknowledge.send_modify(|known| *known = in_place(generation, known.ingress));
+    }
+
+    async fn acknowledge_ingress(&self) {
+        let Some(ingress) = &self.ingress else { return };
+        let mut acknowledged = ingress.acknowledged();
+        loop {
+            let generation = *acknowledged.borrow_and_update();
+            let generation = Some(generation.unwrap_or_default());
+            self.acknowledge.send_modify(|known| *known = in_place(known.network, generation));
+            if acknowledged.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// Judges a table, with a word about those that are refused. Generation 0 is the empty beginning.
+fn accepted<T: PartialEq>(what: &str, have: (Generation, &T), given: (Generation, &T)) -> Verdict {
+    let verdict = judge(Some(have).filter(|(generation, _)| generation.0 > 0), given);
+    let (have, given) = (have.0, given.0);
+    match verdict {
+        Verdict::Take | Verdict::Replay => {}
+        Verdict::Older => tracing::warn!(what, %have, %given, "refused a document: it is older"),
+        Verdict::Conflict => {
+            tracing::error!(what, %given, "refused a document: same generation, other content");
+        }
+    }
+    verdict
+}

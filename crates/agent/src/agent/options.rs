@@ -1,0 +1,99 @@
+//! What an agent is started with, and why it did not start.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use api::host::Capacity;
+use api::id::HostId;
+use ipnet::Ipv4Net;
+use net::Slug;
+
+use crate::images::ImagesError;
+use crate::ingress::IngressError;
+use crate::link::LinkError;
+use crate::network::NetworkError;
+use crate::runtime::RuntimeError;
+use crate::state::{DirectoryError, VaultError};
+
+/// What an agent is started with.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// On disk: images, documents, logs. Locked while the agent runs.
+    pub data_dir: PathBuf,
+    /// On tmpfs: bundles, namespaces, sockets; usually `/run/freehold/SLUG`.
+    pub run_dir: PathBuf,
+    /// Names everything of this installation on the machine.
+    pub slug: Slug,
+    /// The host's name, as in its certificate.
+    pub host: HostId,
+    /// The servers, `HOST:PORT` each.
+    pub servers: Vec<String>,
+    /// The cluster's authority.
+    pub ca_pem: String,
+    /// The agent's certificate. Read again when it changes.
+    pub certificate: PathBuf,
+    /// Its key.
+    pub key: PathBuf,
+    /// The addresses of this host's instances, a /24.
+    pub subnet: Ipv4Net,
+    /// The addresses of all instances of the cluster.
+    pub cluster: Ipv4Net,
+    /// The addresses of services.
+    pub services: Ipv4Net,
+    /// Where the ingress serves plain HTTP; none with `https` none: no ingress on this host.
+    pub http: Option<SocketAddr>,
+    /// Where the ingress serves TLS.
+    pub https: Option<SocketAddr>,
+    /// The executable for shim and proxy; usually `/proc/self/exe`.
+    pub exe: PathBuf,
+    /// Its arguments for a shim, before `--bundle DIR`; usually `shim`.
+    pub shim_args: Vec<String>,
+    /// Its arguments for the proxy, before `--control PATH`; usually `proxy`.
+    pub proxy_args: Vec<String>,
+    /// Remove everything on an orderly end: containers, network, run directory.
+    pub ephemeral: bool,
+    /// What the host has to give, where the operator knows better.
+    pub capacity: Option<Capacity>,
+}
+
+/// Why an agent did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum AgentError {
+    /// The data directory could not be taken.
+    #[error("start the agent")]
+    Data(#[from] DirectoryError),
+    /// Documents could not be read.
+    #[error("start the agent")]
+    Vault(#[from] VaultError),
+    /// A directory could not be made.
+    #[error("prepare {}", path.display())]
+    Directory {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The authority's certificate is unusable.
+    #[error("read the cluster's authority")]
+    Authority(#[from] pki::BundleError),
+    /// The agent's certificate is unusable.
+    #[error("read the agent's certificate")]
+    Identity(#[from] pki::IdentityError),
+    /// Containers cannot be run.
+    #[error("start the container runtime")]
+    Runtime(#[from] RuntimeError),
+    /// The network cannot be made.
+    #[error("start the host's network")]
+    Network(#[from] NetworkError),
+    /// Images cannot be kept.
+    #[error("start the image store")]
+    Images(#[from] ImagesError),
+    /// The ingress cannot be served.
+    #[error("start the ingress")]
+    Ingress(#[from] IngressError),
+    /// Servers cannot be dialled.
+    #[error("start the link to the servers")]
+    Link(#[from] LinkError),
+}
