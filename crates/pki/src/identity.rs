@@ -9,7 +9,7 @@ use rustls::crypto::ring;
 use rustls::sign::CertifiedKey;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
-use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 use zeroize::Zeroizing;
 
 use crate::bundle::{Fingerprint, pem};
@@ -126,6 +126,20 @@ impl Identity {
     #[must_use]
     pub fn validity(&self) -> Validity {
         self.validity
+    }
+
+    /// The DNS names in the certificate's subject alternative name (RFC 5280 §4.2.1.6), lower-case.
+    #[must_use]
+    pub fn dns_names(&self) -> Vec<String> {
+        let Ok((_, certificate)) = X509Certificate::from_der(&self.chain[0]) else {
+            return Vec::new();
+        };
+        let Ok(Some(names)) = certificate.subject_alternative_name() else { return Vec::new() };
+        let dns = names.value.general_names.iter().filter_map(|name| match name {
+            GeneralName::DNSName(name) => Some(name.to_ascii_lowercase()),
+            _ => None,
+        });
+        dns.collect()
     }
 
     /// Which member of a cluster the certificate names.

@@ -1,1 +1,17 @@
-//! The control plane: HTTP API, controllers, image registry.
+//! The control plane: the HTTP API, the controllers and the image registry of one server.
+//!
+//! * [`core`] holds what the server knows and the operations on it;
+//! * [`control`] runs the controllers, which decide by way of `plan`;
+//! * [`link`] is the servers' end of the agents' streams;
+//! * [`oci`] is the embedded image registry;
+//! * [`http`] is the API that users and agents see.
+
+pub mod control;
+pub mod core;
+pub mod http;
+pub mod link;
+pub mod oci;
+mod run;
+mod source;
+
+pub use run::{Options, RunError, run};

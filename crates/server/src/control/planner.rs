@@ -1,0 +1,200 @@
+//! The planner's controller: from what is known to tables, a plan, its writes, and what agents are sent.
+//! It decides nothing itself.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use api::assignment::Assignment;
+use api::deployment::Deployment;
+use api::event::Event;
+use api::id::InstanceId;
+use api::time::Timestamp;
+use async_trait::async_trait;
+use plan::lint::lint;
+use plan::reconcile::{Ids, Outcome, reconcile};
+use plan::snapshot::Snapshot;
+use store::{Compare, Op, Revision};
+use tokio::sync::watch;
+
+use super::driver::Controller;
+use super::tables::Publisher;
+use crate::core::{Change, CommitError, Core, Planning, ServiceAddress, Specs, Term, View, now};
+
+/// A full look at everything even if nothing changes.
+const PERIOD: Duration = Duration::from_secs(60);
+
+/// Makes and carries out plans.
+pub(super) struct Planner {
+    term: Term,
+    specs: Specs,
+    ids: Ids,
+    publisher: Publisher,
+    changes: watch::Receiver<Revision>,
+    wake_at: Option<Timestamp>,
+}
+
+impl Planner {
+    pub(super) fn new(core: &Core, term: Term) -> Self {
+        // Ids differ between terms by the term, inside one by the sequence; the snapshot's are avoided.
+        let seed = term.number.rotate_left(32) ^ now().0.unsigned_abs();
+        Self {
+            publisher: Publisher::new(term.number),
+            term,
+            specs: Specs::default(),
+            ids: Ids::new(seed),
+            changes: core.cache.changes(),
+            wake_at: None,
+        }
+    }
+
+    /// Carries a plan out in its order; gives the last revision written.
+    async fn execute(
+        &self,
+        core: &Core,
+        view: &View,
+        outcome: &Outcome,
+    ) -> Result<Option<Revision>, CommitError> {
+        let mut last = None;
+        for ((environment, app), address) in &outcome.services {
+            let (environment, app, address) = (environment.clone(), app.clone(), *address);
+            let service = ServiceAddress { app, environment, address };
+            let claim = service.claim();
+            let change = Change::new()
+                .create(&service)
+                .when(Compare::absent(claim.clone()))
+                .then(Op::put(claim, service.app.to_string()));
+            last = Some(self.write(core, change).await?);
+        }
+        for deployment in &outcome.deployments {
+            let row = view.deployment(&deployment.environment, &deployment.app);
+            let Some(row) = row else { continue };
+            last = Some(self.write(core, Change::new().update(row, deployment.clone())).await?);
+            self.tell(core, &row.document.body, deployment);
+        }
+        for assignment in &outcome.writes {
+            let row = view.assignments.get(assignment.host.as_str()).map(AsRef::as_ref);
+            last = Some(self.write(core, Change::new().put(row, assignment)).await?);
+        }
+        for (environment, app) in &outcome.removed {
+            if let Some(row) = view.deployment(environment, app) {
+                let mut change = Change::new().delete(row);
+                let service = crate::core::place_name(environment, app);
+                if let Some(service) = view.services.get(&service) {
+                    change = change.delete(service).then(Op::delete(service.claim()));
+                }
+                last = Some(self.write(core, change).await?);
+            }
+        }
+        Ok(last)
+    }
+
+    async fn write(&self, core: &Core, change: Change) -> Result<Revision, CommitError> {
+        change.when(self.term.fence()).commit(core.store.as_ref()).await
+    }
+
+    /// Records a deployment's new phase.
+    fn tell(&self, core: &Core, before: &Deployment, after: &Deployment) {
+        if before.phase == after.phase {
+            return;
+        }
+        let phase = crate::core::phase_name(after.phase);
+        let mut message = format!("deployment {} of release {}", after.number, after.release);
+        message.push_str(&format!(" in {} is {}", after.environment, phase.replace('_', " ")));
+        if !after.reason.is_empty() {
+            message.push_str(&format!(": {}", after.reason));
+        }
+        core.events.record(Event {
+            at: now(),
+            kind: format!("deployment.{phase}"),
+            app: Some(after.app.clone()),
+            environment: Some(after.environment.clone()),
+            release: Some(after.release),
+            instance: after.failed_instance.clone(),
+            host: None,
+            message,
+        });
+    }
+
+    fn tell_placed(&self, core: &Core, outcome: &Outcome, writes: &[Assignment]) {
+        for placed in &outcome.placed {
+            let written = writes.iter().find_map(|write| write.entry(&placed.instance));
+            core.events.record(Event {
+                at: now(),
+                kind: "instance.placed".into(),
+                app: written.map(|entry| entry.app.clone()),
+                environment: written.map(|entry| entry.environment.clone()),
+                release: written.map(|entry| entry.release),
+                instance: Some(placed.instance.clone()),
+                host: Some(placed.host.clone()),
+                message: placed.to_string(),
+            });
+        }
+    }
+}
+
+/// All instances that are assigned.
+fn known(snapshot: &Snapshot) -> BTreeSet<InstanceId> {
+    snapshot.entries().map(|(_, entry)| entry.instance.clone()).collect()
+}
+
+#[async_trait]
+impl Controller for Planner {
+    fn name(&self) -> &'static str {
+        "planner"
+    }
+
+    fn period(&self) -> Duration {
+        PERIOD
+    }
+
+    async fn changed(&mut self, core: &Core) {
+        // Both are cancel-safe: they only tell that something changed.
+        tokio::select! {
+            _ = self.changes.changed() => {}
+            () = core.agents.changed() => {}
+        }
+    }
+
+    fn wake_in(&self) -> Option<Duration> {
+        self.wake_at.map(|at| at.since(now()).duration().max(Duration::from_millis(1)))
+    }
+
+    async fn run(&mut self, core: &Arc<Core>) -> Result<String, String> {
+        self.changes.mark_unchanged();
+        let view = core.view();
+        let at = now();
+        let mut snapshot = core.snapshot(&view, &mut self.specs);
+        self.publisher.publish(core, &view, &snapshot, at);
+        snapshot.in_service = self.publisher.tracker.in_service();
+        let asked = known(&snapshot);
+        let (out, settles) = self.publisher.tracker.out_of_service(&asked, at);
+        snapshot.out_of_service = out;
+        self.publisher.tracker.retain(|instance| asked.contains(instance));
+
+        let outcome = reconcile(&snapshot, at, &mut self.ids);
+        self.wake_at = [outcome.wake_at, settles].into_iter().flatten().min();
+        *core.planning.lock() = Planning { report: outcome.report.clone(), at };
+        self.publisher.assign(core, &view, &snapshot.specs);
+        if outcome.is_empty() {
+            return Ok(String::new());
+        }
+        if let Err(violations) = lint(&snapshot, &outcome) {
+            let all: Vec<String> = violations.iter().map(ToString::to_string).collect();
+            return Err(format!("a plan breaks its rules and is not written: {}", all.join("; ")));
+        }
+        let written = self.execute(core, &view, &outcome).await;
+        let revision = written.map_err(|error| error.to_string())?;
+        if let Some(revision) = revision {
+            core.wait_for(revision).await;
+        }
+        self.tell_placed(core, &outcome, &outcome.writes);
+        self.publisher.assign(core, &core.view(), &snapshot.specs);
+        // What was written may call for a next step, which the change of the view leads to.
+        Ok(format!(
+            "{} hosts, {} deployments written",
+            outcome.writes.len(),
+            outcome.deployments.len()
+        ))
+    }
+}

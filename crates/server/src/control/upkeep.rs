@@ -1,0 +1,122 @@
+//! Upkeep: forgets old events and old revisions of the store, collects images nobody uses.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use store::Revision;
+
+use super::driver::Controller;
+use crate::core::{Core, Kind, StoredEvent, forget_events};
+use crate::oci::Registry;
+
+/// How long old revisions stay readable, for watches that resume.
+const KEEP_REVISIONS: Duration = Duration::from_secs(600);
+
+/// Forgets what is old.
+pub(super) struct Upkeep {
+    /// Where the store stood when; the oldest is compacted to when its time has come.
+    marks: Vec<(Instant, Revision)>,
+}
+
+impl Default for Upkeep {
+    fn default() -> Self {
+        Self { marks: Vec::new() }
+    }
+}
+
+#[async_trait]
+impl Controller for Upkeep {
+    fn name(&self) -> &'static str {
+        "upkeep"
+    }
+
+    fn period(&self) -> Duration {
+        Duration::from_secs(60)
+    }
+
+    async fn changed(&mut self, _: &Core) {
+        std::future::pending().await
+    }
+
+    async fn run(&mut self, core: &Arc<Core>) -> Result<String, String> {
+        let view = core.view();
+        let keys = view.events.keys().map(|name| format!("{}{name}", StoredEvent::PREFIX));
+        let keys: Vec<String> = keys.collect();
+        let store = core.store.as_ref();
+        let forgotten =
+            forget_events(store, keys.into_iter()).await.map_err(|error| error.to_string())?;
+        self.marks.push((Instant::now(), view.revision));
+        let old = self.marks.iter().take_while(|(at, _)| at.elapsed() >= KEEP_REVISIONS).count();
+        let mut compacted = None;
+        if let Some((_, revision)) = self.marks.drain(..old).last() {
+            match store.compact(revision).await {
+                Ok(()) => compacted = Some(revision),
+                Err(error) if error.must_relist() => {}
+                Err(error) => return Err(error.to_string()),
+            }
+        }
+        let mut done = Vec::new();
+        if forgotten > 0 {
+            done.push(format!("{forgotten} events forgotten"));
+        }
+        if let Some(revision) = compacted {
+            done.push(format!("compacted to revision {}", revision.0));
+        }
+        Ok(done.join(", "))
+    }
+}
+
+/// Collects images that nobody uses.
+pub(super) struct Garbage {
+    registry: Arc<Registry>,
+}
+
+impl Garbage {
+    pub(super) fn new(registry: Arc<Registry>) -> Self {
+        Self { registry }
+    }
+}
+
+#[async_trait]
+impl Controller for Garbage {
+    fn name(&self) -> &'static str {
+        "image-garbage"
+    }
+
+    fn period(&self) -> Duration {
+        Duration::from_secs(3600)
+    }
+
+    async fn changed(&mut self, _: &Core) {
+        std::future::pending().await
+    }
+
+    async fn run(&mut self, core: &Arc<Core>) -> Result<String, String> {
+        collect_garbage(core, &self.registry).await
+    }
+}
+
+/// Collects what no tag, release or running upload needs; says what was removed.
+///
+/// # Errors
+/// When the registry's disk can't be read.
+pub async fn collect_garbage(core: &Core, registry: &Arc<Registry>) -> Result<String, String> {
+    let in_use = images_in_use(core);
+    let registry = registry.clone();
+    let collected = tokio::task::spawn_blocking(move || registry.gc(&in_use)).await;
+    match collected {
+        Ok(Ok(report)) if report.blobs == 0 => Ok(String::new()),
+        Ok(Ok(report)) => Ok(format!("{} blobs, {} bytes removed", report.blobs, report.bytes)),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// Digests of the images of all releases.
+#[must_use]
+pub fn images_in_use(core: &Core) -> BTreeSet<String> {
+    let view = core.view();
+    view.releases.values().map(|release| release.image.digest.to_string()).collect()
+}

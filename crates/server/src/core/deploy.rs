@@ -1,0 +1,471 @@
+//! Deploying, promoting, rolling back: from a request to a release and a deployment. Deciding how it is
+//! rolled out is the planner's.
+
+use std::collections::BTreeMap;
+
+use api::app::App;
+use api::deployment::{Deployment, Phase, Progress};
+use api::error::{ApiError, ErrorCode};
+use api::id::{AppName, EnvironmentName, ReleaseNumber};
+use api::manifest::{Manifest, Problem, Spec};
+use api::operation::{DeployAnswer, DeployRequest, PromoteRequest, RollbackRequest};
+use api::release::{Image, Release};
+use api::team::Team;
+
+use super::{Caller, Change, Core, Specs, View, now};
+
+/// A deployment that is about to be made.
+struct Wish<'a> {
+    view: &'a View,
+    caller: &'a Caller,
+    environment: EnvironmentName,
+    release: Release,
+    new_release: bool,
+    dry_run: bool,
+}
+
+impl Core {
+    /// Makes a release, unless it exists, and rolls it out.
+    ///
+    /// # Errors
+    /// When the manifest is not valid, the image does not exist, the caller may not, or a route is taken.
+    pub async fn deploy(
+        &self,
+        caller: &Caller,
+        request: DeployRequest,
+    ) -> Result<DeployAnswer, ApiError> {
+        let document = serde_json::Value::Object(request.manifest);
+        let manifest = Manifest::from_json(&document).map_err(invalid_manifest)?;
+        let unsupported = manifest.unsupported();
+        if !unsupported.is_empty() {
+            return Err(invalid_manifest(unsupported));
+        }
+        let view = self.view();
+        caller.require_team(manifest.team())?;
+        let environment = match request.environment {
+            Some(environment) => known_environment(&view, &environment)?,
+            None => first_environment(&view)?,
+        };
+        let Some(reference) = request.image.as_deref().or_else(|| manifest.image()) else {
+            return Err(ApiError::new(ErrorCode::Invalid, "no image is named")
+                .hint("add image = \"…\" to the manifest or give --image"));
+        };
+        let (registries, _) = self.registries(&view);
+        let image = self.resolver.pin(reference, &registries).await?;
+        let app = view.apps.get(manifest.app().as_str());
+        if let Some(app) = app.filter(|app| app.team != *manifest.team()) {
+            let message = format!("app {} belongs to team {}", app.name, app.team);
+            return Err(ApiError::new(ErrorCode::Forbidden, message)
+                .hint("names of apps are unique in the cluster: choose another"));
+        }
+        let same = view
+            .releases_of(manifest.app())
+            .next_back()
+            .filter(|release| is_same(release, &image, &manifest));
+        let (release, new_release) = match same {
+            Some(release) => (release.document.body.clone(), false),
+            None => (new_release(caller, app.map(|row| &row.document.body), image, manifest), true),
+        };
+        let dry_run = request.dry_run;
+        let wish = Wish { view: &view, caller, environment, release, new_release, dry_run };
+        self.fulfil(wish).await
+    }
+
+    /// Rolls out in the next environment what runs completely in one.
+    ///
+    /// # Errors
+    /// When it does not run completely there, or there is no next environment.
+    pub async fn promote(
+        &self,
+        caller: &Caller,
+        app: &AppName,
+        request: PromoteRequest,
+    ) -> Result<DeployAnswer, ApiError> {
+        let view = self.view();
+        self.owned(&view, caller, app)?;
+        let pipeline = view.pipeline();
+        let from = match request.from {
+            Some(from) => known_environment(&view, &from)?,
+            None => first_environment(&view)?,
+        };
+        let at = pipeline.iter().position(|stage| stage.name == from).unwrap_or(0);
+        let to = match request.to {
+            Some(to) => known_environment(&view, &to)?,
+            None => match pipeline.get(at + 1) {
+                Some(next) => next.name.clone(),
+                None => {
+                    let message = format!("{from} is the last environment of the pipeline");
+                    return Err(ApiError::new(ErrorCode::Invalid, message).hint("give --to"));
+                }
+            },
+        };
+        let Some(deployment) = view.deployment(&from, app) else {
+            let message = format!("app {app} does not run in {from}");
+            return Err(ApiError::new(ErrorCode::NotFound, message)
+                .hint(format!("freehold deploy --env {from}")));
+        };
+        if deployment.phase != Phase::Complete {
+            let message = format!(
+                "release {} is not completely rolled out in {from}: {}",
+                deployment.release,
+                phase_name(deployment.phase).replace('_', " ")
+            );
+            return Err(ApiError::new(ErrorCode::Blocked, message)
+                .hint(format!("freehold status {app} --why")));
+        }
+        self.roll_out(&view, caller, app, to, deployment.release, request.dry_run).await
+    }
+
+    /// Rolls out an earlier release.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub async fn rollback(
+        &self,
+        caller: &Caller,
+        app: &AppName,
+        request: RollbackRequest,
+    ) -> Result<DeployAnswer, ApiError> {
+        let view = self.view();
+        self.owned(&view, caller, app)?;
+        let environment = match request.environment {
+            Some(environment) => known_environment(&view, &environment)?,
+            None => last_environment_of(&view, app)?,
+        };
+        let Some(deployment) = view.deployment(&environment, app) else {
+            let message = format!("app {app} does not run in {environment}");
+            return Err(ApiError::new(ErrorCode::NotFound, message));
+        };
+        let earlier = if deployment.last_good == Some(deployment.release) {
+            deployment.previous_good
+        } else {
+            deployment.last_good
+        };
+        let Some(release) = request.release.or(earlier) else {
+            let message = format!("there is no earlier release of {app} in {environment}");
+            return Err(ApiError::new(ErrorCode::NotFound, message)
+                .hint(format!("freehold release list {app}, then --release NUMBER")));
+        };
+        self.roll_out(&view, caller, app, environment, release, request.dry_run).await
+    }
+
+    /// Ends an app everywhere; its documents go when the last instance is gone.
+    ///
+    /// # Errors
+    /// When there is no such app or the caller may not.
+    pub async fn remove_app(&self, caller: &Caller, app: &AppName) -> Result<(), ApiError> {
+        let view = self.view();
+        self.owned(&view, caller, app)?;
+        let mut change = Change::new();
+        let mut ends = false;
+        for row in view.deployments.values().filter(|row| row.app == *app) {
+            let mut deployment = row.document.body.clone();
+            deployment.phase = Phase::Removing;
+            deployment.reason = format!("removed by {}", caller.name);
+            change = change.update(row, deployment);
+            ends = true;
+        }
+        if ends {
+            self.commit(change).await?;
+        } else {
+            self.forget_app(&view, app).await?;
+        }
+        Ok(())
+    }
+
+    /// Removes an app that runs nowhere, with its releases.
+    ///
+    /// # Errors
+    /// What the store answers.
+    pub async fn forget_app(&self, view: &View, app: &AppName) -> Result<(), ApiError> {
+        let Some(row) = view.apps.get(app.as_str()) else { return Ok(()) };
+        let releases = store::Op::delete_prefix(format!("release/{app}/"));
+        self.commit(Change::new().delete(row).then(releases)).await?;
+        Ok(())
+    }
+
+    async fn roll_out(
+        &self,
+        view: &View,
+        caller: &Caller,
+        app: &AppName,
+        environment: EnvironmentName,
+        number: ReleaseNumber,
+        dry_run: bool,
+    ) -> Result<DeployAnswer, ApiError> {
+        let Some(release) = view.release(app, number) else {
+            return Err(ApiError::new(
+                ErrorCode::NotFound,
+                format!("app {app} has no release {number}"),
+            )
+            .hint(format!("freehold release list {app}")));
+        };
+        let release = release.document.body.clone();
+        let wish = Wish { view, caller, environment, release, new_release: false, dry_run };
+        self.fulfil(wish).await
+    }
+
+    /// Checks a wish against what else exists and writes it.
+    async fn fulfil(&self, wish: Wish<'_>) -> Result<DeployAnswer, ApiError> {
+        let Wish { view, release, environment, .. } = &wish;
+        let spec = self.admit(view, release, environment)?;
+        let row = view.deployment(environment, &release.app);
+        let current = row.map(|row| &row.document.body);
+        let unchanged = !wish.new_release
+            && current.is_some_and(|current| {
+                current.release == release.number
+                    && matches!(current.phase, Phase::Rolling | Phase::Complete)
+            });
+        let number = current.map_or(0, |d| d.number) + u32::from(!unchanged);
+        let before = current.and_then(|d| view.release(&release.app, d.release));
+        let before = before.and_then(|release| release.manifest.resolve(environment).ok());
+        let mut answer = DeployAnswer {
+            app: release.app.clone(),
+            environment: environment.clone(),
+            release: release.number,
+            digest: release.image.digest.clone(),
+            deployment: number,
+            new_release: wish.new_release,
+            unchanged,
+            changes: diff(before.as_ref(), &spec),
+            plan: Vec::new(),
+            warnings: self.warnings(view, &spec, environment),
+        };
+        if unchanged {
+            return Ok(answer);
+        }
+        let at = now();
+        let deployment = Deployment {
+            app: release.app.clone(),
+            environment: environment.clone(),
+            number,
+            release: release.number,
+            last_good: current.and_then(|d| d.last_good),
+            previous_good: current.and_then(|d| d.previous_good),
+            phase: Phase::Rolling,
+            reason: String::new(),
+            last_log_lines: Vec::new(),
+            started: at,
+            progress: Progress::default(),
+            progressed: at,
+            failed_instance: None,
+            finished: None,
+            started_by: wish.caller.name.clone(),
+        };
+        if wish.dry_run {
+            answer.plan = self.foresee(view, &deployment, spec);
+            return Ok(answer);
+        }
+        let mut change = Change::new().put(row.map(AsRef::as_ref), &deployment);
+        if wish.new_release {
+            change = self.with_release(change, view, release);
+        }
+        self.commit(change).await?;
+        Ok(answer)
+    }
+
+    /// Adds a new release, its app's new number and, for the first, its team.
+    fn with_release(&self, change: Change, view: &View, release: &Release) -> Change {
+        let app = view.apps.get(release.app.as_str());
+        let body = App {
+            name: release.app.clone(),
+            team: release.manifest.team().clone(),
+            latest_release: release.number,
+            created: app.map_or(release.created, |app| app.created),
+        };
+        let mut change = change.create(release).put(app.map(AsRef::as_ref), &body);
+        if !view.teams.contains_key(body.team.as_str()) {
+            let description = String::new();
+            change = change.create(&Team { name: body.team, description, created: body.created });
+        }
+        change
+    }
+
+    /// What must hold before a release may run in an environment.
+    fn admit(
+        &self,
+        view: &View,
+        release: &Release,
+        environment: &EnvironmentName,
+    ) -> Result<Spec, ApiError> {
+        let mut specs = BTreeMap::new();
+        for stage in view.pipeline() {
+            let spec = release.manifest.resolve(&stage.name).map_err(invalid_manifest)?;
+            specs.insert(stage.name.clone(), spec);
+        }
+        let Some(spec) = specs.remove(environment) else {
+            return Err(ApiError::new(
+                ErrorCode::NotFound,
+                format!("no environment {environment}"),
+            ));
+        };
+        for (other, elsewhere) in &specs {
+            let shared = spec.routes.hosts.iter().find(|h| elsewhere.routes.hosts.contains(h));
+            if let Some(host) = shared {
+                let message = format!("{host} leads to {environment} and to {other}");
+                return Err(ApiError::new(ErrorCode::Invalid, message)
+                    .hint(format!("override it: [on.{environment}.routes] hosts = [\"…\"]")));
+            }
+        }
+        for row in view.deployments.values() {
+            if (&row.app, &row.environment) == (&release.app, environment) {
+                continue;
+            }
+            let Some(other) = view.release(&row.app, row.release) else { continue };
+            let Ok(theirs) = other.manifest.resolve(&row.environment) else { continue };
+            routes_apart(&spec, &theirs, &row.app, &row.environment)?;
+        }
+        Ok(spec)
+    }
+
+    fn warnings(&self, view: &View, spec: &Spec, environment: &EnvironmentName) -> Vec<String> {
+        let mut warnings = Vec::new();
+        for value in spec.environment.values() {
+            if let api::manifest::EnvironmentValue::Secret(name) = value
+                && !view.secrets.contains_key(&format!("{}/{environment}/{name}", spec.team))
+            {
+                warnings.push(format!(
+                    "secret {name} does not exist for team {} in {environment}: its variable stays \
+                     unset; set it with: freehold secret set {name} --team {} --env {environment}",
+                    spec.team, spec.team
+                ));
+            }
+        }
+        warnings
+    }
+
+    /// What the planner's first steps would be.
+    fn foresee(&self, view: &View, deployment: &Deployment, spec: Spec) -> Vec<String> {
+        let mut snapshot = self.snapshot(view, &mut Specs::default());
+        let place = (deployment.environment.clone(), deployment.app.clone());
+        let key = (place.0.clone(), place.1.clone(), deployment.release);
+        snapshot.specs.insert(key, std::sync::Arc::new(spec));
+        snapshot.in_service = plan::tables::tables(&snapshot).serving;
+        snapshot.deployments.insert(place, deployment.clone());
+        let mut ids = plan::reconcile::Ids::new(deployment.started.0.unsigned_abs());
+        let outcome = plan::reconcile::reconcile(&snapshot, deployment.started, &mut ids);
+        let mut lines: Vec<String> = outcome.placed.iter().map(ToString::to_string).collect();
+        for report in &outcome.report {
+            if (&report.app, &report.environment) == (&deployment.app, &deployment.environment) {
+                lines.extend(report.blockers.iter().map(ToString::to_string));
+            }
+        }
+        if let Err(violations) = plan::lint::lint(&snapshot, &outcome) {
+            lines.extend(violations.iter().map(|violation| format!("not allowed: {violation}")));
+        }
+        lines
+    }
+
+    fn owned(&self, view: &View, caller: &Caller, app: &AppName) -> Result<(), ApiError> {
+        let Some(row) = view.apps.get(app.as_str()) else {
+            let known = view.apps.keys().map(String::as_str);
+            let near = api::id::near_names(app.as_str(), known).join(", ");
+            let error = ApiError::new(ErrorCode::NotFound, format!("there is no app {app}"));
+            return Err(if near.is_empty() {
+                error.hint("freehold app list")
+            } else {
+                error.hint(format!("did you mean {near}?"))
+            });
+        };
+        caller.require_team(&row.team)
+    }
+}
+
+fn is_same(release: &Release, image: &Image, manifest: &Manifest) -> bool {
+    release.image.digest == image.digest
+        && release.image.registry == image.registry
+        && release.image.repository == image.repository
+        && release.manifest == *manifest
+}
+
+fn new_release(caller: &Caller, app: Option<&App>, image: Image, manifest: Manifest) -> Release {
+    Release {
+        app: manifest.app().clone(),
+        number: ReleaseNumber(app.map_or(1, |app| app.latest_release.0 + 1)),
+        image,
+        manifest,
+        created: now(),
+        created_by: caller.name.clone(),
+    }
+}
+
+/// Refuses routes that another app or environment has.
+fn routes_apart(
+    spec: &Spec,
+    theirs: &Spec,
+    app: &AppName,
+    environment: &EnvironmentName,
+) -> Result<(), ApiError> {
+    let host = spec.routes.hosts.iter().find(|host| theirs.routes.hosts.contains(host));
+    let port = spec.routes.tcp.iter().find(|port| theirs.routes.tcp.contains(port));
+    let taken = match (host, port) {
+        (Some(host), _) => format!("{host} leads to {app} in {environment}"),
+        (None, Some(port)) => format!("port {port} leads to {app} in {environment}"),
+        (None, None) => return Ok(()),
+    };
+    Err(ApiError::new(ErrorCode::Conflict, taken).hint("freehold route list shows what is taken"))
+}
+
+/// How a phase is called in events, as in JSON.
+#[must_use]
+pub(crate) fn phase_name(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Rolling => "rolling",
+        Phase::Complete => "complete",
+        Phase::RollingBack => "rolling_back",
+        Phase::RolledBack => "rolled_back",
+        Phase::Failed => "failed",
+        Phase::Removing => "removing",
+    }
+}
+
+fn invalid_manifest(problems: Vec<Problem>) -> ApiError {
+    let first = problems.first().map_or_else(String::new, ToString::to_string);
+    let more = problems.len().saturating_sub(1);
+    let message = match more {
+        0 => format!("the manifest is not valid: {first}"),
+        more => format!("the manifest is not valid: {first} (and {more} more)"),
+    };
+    let hint = problems.first().and_then(|problem| problem.hint.clone());
+    ApiError { code: ErrorCode::Invalid, message, hint, problems }
+}
+
+fn known_environment(view: &View, name: &EnvironmentName) -> Result<EnvironmentName, ApiError> {
+    if view.environments.contains_key(name.as_str()) {
+        return Ok(name.clone());
+    }
+    let known: Vec<&str> = view.environments.keys().map(String::as_str).collect();
+    Err(ApiError::new(ErrorCode::NotFound, format!("there is no environment {name}"))
+        .hint(format!("there are: {}", known.join(", "))))
+}
+
+fn first_environment(view: &View) -> Result<EnvironmentName, ApiError> {
+    let first = view.pipeline().first().map(|stage| stage.name.clone());
+    first.ok_or_else(|| {
+        ApiError::new(ErrorCode::NotFound, "there is no environment yet")
+            .hint("freehold env apply FILE")
+    })
+}
+
+fn last_environment_of(view: &View, app: &AppName) -> Result<EnvironmentName, ApiError> {
+    let runs = |stage: &EnvironmentName| view.deployment(stage, app).is_some();
+    let last = view.pipeline().iter().rev().map(|stage| stage.name.clone()).find(runs);
+    last.ok_or_else(|| ApiError::new(ErrorCode::NotFound, format!("app {app} runs nowhere")))
+}
+
+/// What changes between two resolved manifests, as lines of a diff of their JSON.
+fn diff(before: Option<&Spec>, after: &Spec) -> Vec<String> {
+    let text = |spec: Option<&Spec>| {
+        spec.map_or_else(String::new, |spec| {
+            serde_json::to_string_pretty(spec).unwrap_or_default() + "\n"
+        })
+    };
+    let (before, after) = (text(before), text(Some(after)));
+    if before.is_empty() || before == after {
+        return Vec::new();
+    }
+    let diff = similar::TextDiff::from_lines(&before, &after);
+    let mut unified = diff.unified_diff();
+    let text = unified.context_radius(1).to_string();
+    text.lines().filter(|line| !line.starts_with("\\ No newline")).map(str::to_owned).collect()
+}

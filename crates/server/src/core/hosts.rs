@@ -1,0 +1,114 @@
+//! Hosts: their coming, and what operators decide about them.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+
+use api::error::{ApiError, ErrorCode};
+use api::host::{DomainPath, Host, HostState};
+use api::id::HostId;
+use ipnet::Ipv4Net;
+
+use super::{Change, Core, now};
+
+/// The size of a host's part of the instances' range: 253 instances.
+const HOST_PREFIX: u8 = 24;
+
+impl Core {
+    /// Makes sure that a host whose certificate was checked is known; the first time it gets the lowest
+    /// free /24 of the instances' range.
+    ///
+    /// # Errors
+    /// When the range is used up, or the store refuses.
+    pub async fn welcome(&self, name: &HostId) -> Result<(), ApiError> {
+        loop {
+            let view = self.view();
+            if view.hosts.contains_key(name.as_str()) {
+                return Ok(());
+            }
+            let taken: Vec<Ipv4Net> = view.hosts.values().map(|row| row.subnet).collect();
+            let Some(subnet) = free_subnet(self.instance_range, &taken) else {
+                let message = format!("all subnets of {} are taken", self.instance_range);
+                return Err(ApiError::new(ErrorCode::Blocked, message));
+            };
+            let host = Host {
+                name: name.clone(),
+                domain: DomainPath::default(),
+                labels: BTreeMap::from([("ingress".to_owned(), "true".to_owned())]),
+                subnet,
+                address: Ipv4Addr::LOCALHOST,
+                state: HostState::Ready,
+                joined: now(),
+            };
+            // The key of the subnet keeps two hosts that join at once apart.
+            let claim = format!("host-subnet/{subnet}");
+            let claimed = store::Op::put(claim.clone(), name.to_string());
+            let change =
+                Change::new().create(&host).when(store::Compare::absent(claim)).then(claimed);
+            match self.commit(change).await {
+                Err(error) if error.code == ErrorCode::Conflict => {}
+                other => return other.map(|_| ()),
+            }
+        }
+    }
+
+    /// Sets whether a host takes instances.
+    ///
+    /// # Errors
+    /// When there is no such host.
+    pub async fn set_host_state(&self, name: &HostId, state: HostState) -> Result<Host, ApiError> {
+        self.change_host(name, |host| host.state = state).await
+    }
+
+    /// Sets a host's labels, whole.
+    ///
+    /// # Errors
+    /// When there is no such host.
+    pub async fn set_host_labels(
+        &self,
+        name: &HostId,
+        labels: BTreeMap<String, String>,
+    ) -> Result<Host, ApiError> {
+        self.change_host(name, |host| host.labels = labels).await
+    }
+
+    async fn change_host(
+        &self,
+        name: &HostId,
+        change: impl FnOnce(&mut Host),
+    ) -> Result<Host, ApiError> {
+        let view = self.view();
+        let Some(row) = view.hosts.get(name.as_str()) else {
+            return Err(ApiError::new(ErrorCode::NotFound, format!("there is no host {name}"))
+                .hint("freehold host list"));
+        };
+        let mut host = row.document.body.clone();
+        change(&mut host);
+        if host != row.document.body {
+            self.commit(Change::new().update(row, host.clone())).await?;
+        }
+        Ok(host)
+    }
+}
+
+/// The lowest /24 (or the whole range, when it is smaller) that no host has.
+fn free_subnet(range: Ipv4Net, taken: &[Ipv4Net]) -> Option<Ipv4Net> {
+    let prefix = HOST_PREFIX.max(range.prefix_len());
+    range.subnets(prefix).ok()?.find(|subnet| !taken.contains(subnet))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn subnets_are_given_lowest_first_until_there_is_none() {
+        let range: Ipv4Net = "10.9.0.0/23".parse().unwrap();
+        let first = free_subnet(range, &[]).unwrap();
+        assert_eq!(first.to_string(), "10.9.0.0/24");
+        let second = free_subnet(range, &[first]).unwrap();
+        assert_eq!(second.to_string(), "10.9.1.0/24");
+        assert_eq!(free_subnet(range, &[first, second]), None);
+        let small: Ipv4Net = "10.9.0.0/27".parse().unwrap();
+        assert_eq!(free_subnet(small, &[]), Some(small));
+    }
+}

@@ -1,0 +1,208 @@
+//! Puts a server together and runs it until told to stop.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use api::environment::Environment;
+use api::id::EnvironmentName;
+use api::operation::TokenRequest;
+use api::token::Role;
+use ipnet::Ipv4Net;
+use parking_lot::Mutex;
+use pki::{CaBundle, Identity, Keyring, PRIVATE_MODE, SwappableIdentity, write_atomic};
+use store::{SqliteOptions, SqliteStore, Store};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::control::{self, Driver};
+use crate::core::{
+    Agents, Cache, Change, Core, Events, Planning, Resolver, Term, now, write_events,
+};
+use crate::oci::Registry;
+use crate::source::{Others, Own};
+use crate::{http, oci};
+
+/// What a server is told.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Its directory: state, images, master key.
+    pub data: PathBuf,
+    /// The cluster's name.
+    pub cluster: String,
+    /// Its own name.
+    pub name: String,
+    /// Where the API, the registry and the agents' streams are served.
+    pub api: SocketAddr,
+    /// Its certificate, PEM.
+    pub certificate: PathBuf,
+    /// That certificate's key, PEM.
+    pub key: PathBuf,
+    /// The cluster's authorities, PEM.
+    pub authorities: PathBuf,
+    /// Where the first admin's token is written when no token exists.
+    pub admin_token: PathBuf,
+    /// Where instances' addresses come from; each host has a /24 of it.
+    pub instance_range: Ipv4Net,
+    /// Where service addresses come from.
+    pub service_range: Ipv4Net,
+    /// The port of https as clients see it, when it is not 443.
+    pub https_port: Option<u16>,
+}
+
+/// Why a server could not start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The state could not be opened.
+    #[error("open the server's state")]
+    Store(#[from] store::StoreError),
+    /// A restore into this directory was cut off.
+    #[error("open the server's state: a restore into it was cut off")]
+    Unfinished,
+    /// Certificates or keys could not be read.
+    #[error("read {what}")]
+    Keys {
+        /// Which.
+        what: String,
+        /// What is wrong.
+        #[source]
+        cause: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The image registry could not be opened.
+    #[error("open the image registry")]
+    Registry(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The address is in use or not of this machine.
+    #[error("listen on {address}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        #[source]
+        cause: std::io::Error,
+    },
+    /// The first documents could not be written.
+    #[error("write the first documents: {0}")]
+    Bootstrap(String),
+    /// A directory or file could not be made.
+    #[error("make {}", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        cause: std::io::Error,
+    },
+}
+
+/// How long requests that are under way may go on when the server stops.
+const STOP_WITHIN: Duration = Duration::from_secs(10);
+
+/// Runs a server until `stop`.
+///
+/// # Errors
+/// When it can't start: its state, keys or address can't be had.
+pub async fn run(options: Options, stop: CancellationToken) -> Result<(), RunError> {
+    let made = std::fs::create_dir_all(&options.data);
+    made.map_err(|cause| RunError::File { path: options.data.clone(), cause })?;
+    let store = open_store(&options.data).await?;
+    let listener = TcpListener::bind(options.api)
+        .await
+        .map_err(|cause| RunError::Listen { address: options.api, cause })?;
+    let identity = Identity::load(&options.certificate, &options.key)
+        .map_err(|e| keys("the server's certificate", e))?;
+    let identity = SwappableIdentity::new(&identity).map_err(|e| keys("the certificate", e))?;
+    let authorities =
+        CaBundle::load(&options.authorities).map_err(|e| keys("the cluster's authorities", e))?;
+    let registry_dir = options.data.join("registry");
+    let registry = Registry::open(&registry_dir, oci::Options::default())
+        .map_err(|error| RunError::Registry(Box::new(error)))?;
+    let registry = Arc::new(registry);
+    let (core, queue) = core(&options, store.clone(), registry.clone()).await?;
+    let tasks = TaskTracker::new();
+    let inner = CancellationToken::new();
+    tasks.spawn(core.cache.clone().run(store.clone(), inner.clone()));
+    tasks.spawn(write_events(queue, store.clone(), inner.clone()));
+    bootstrap(&core, &options.admin_token).await?;
+    let term = Term::take(store.as_ref(), &options.name).await?;
+    tracing::info!(term = term.number, api = %options.api, "this server leads");
+    control::start(&core, &registry, term, &tasks, &inner);
+
+    let serving = http::Serving { identity, authorities, registry };
+    let served = http::serve(core.clone(), listener, serving, stop.clone());
+    served.await;
+    inner.cancel();
+    tasks.close();
+    if tokio::time::timeout(STOP_WITHIN, tasks.wait()).await.is_err() {
+        tracing::warn!("some tasks did not end in time");
+    }
+    store.close().await?;
+    Ok(())
+}
+
+fn keys(what: &str, cause: impl std::error::Error + Send + Sync + 'static) -> RunError {
+    RunError::Keys { what: what.to_owned(), cause: Box::new(cause) }
+}
+
+async fn open_store(data: &Path) -> Result<Arc<dyn Store>, RunError> {
+    let store = SqliteStore::open(data.join("state.db"), SqliteOptions::default()).await?;
+    if store::backup::unfinished(&store).await? {
+        return Err(RunError::Unfinished);
+    }
+    Ok(Arc::new(store))
+}
+
+async fn core(
+    options: &Options,
+    store: Arc<dyn Store>,
+    registry: Arc<Registry>,
+) -> Result<(Arc<Core>, crate::core::EventQueue), RunError> {
+    let keyring = Keyring::load_or_create(&options.data.join("master.key"))
+        .map_err(|e| keys("the master key", e))?;
+    let (events, queue) = Events::new();
+    let mut own_names = vec![options.api.to_string()];
+    own_names.push(format!("localhost:{}", options.api.port()));
+    let core = Core {
+        cluster: options.cluster.clone(),
+        instance_range: options.instance_range,
+        service_range: options.service_range,
+        https_port: options.https_port,
+        cache: Cache::open(store.as_ref()).await?,
+        store,
+        agents: Agents::default(),
+        events,
+        keyring: Arc::new(keyring),
+        driver: Driver::default(),
+        resolver: Resolver { own: Arc::new(Own(registry)), others: Arc::new(Others), own_names },
+        planning: Mutex::new(Planning::default()),
+    };
+    Ok((Arc::new(core), queue))
+}
+
+/// Writes what a new cluster begins with: two environments, and a token for its admin in a file that
+/// only its owner reads. A token that never reached its file is made anew.
+async fn bootstrap(core: &Core, admin_token: &Path) -> Result<(), RunError> {
+    let failed = |error: api::error::ApiError| RunError::Bootstrap(error.to_string());
+    let view = core.view();
+    if view.environments.is_empty() {
+        let mut change = Change::new();
+        for (name, order) in [("staging", 1), ("production", 2)] {
+            let name = EnvironmentName::new(name).expect("the names follow the rules");
+            let host_labels = std::collections::BTreeMap::new();
+            change = change.create(&Environment { name, order, host_labels, created: now() });
+        }
+        core.commit(change).await.map_err(failed)?;
+    }
+    let has_admin = view.tokens.values().any(|row| row.token.role == Role::Admin);
+    let only_first = view.tokens.len() == 1;
+    if has_admin && (admin_token.exists() || !only_first) {
+        return Ok(());
+    }
+    let request =
+        TokenRequest { name: "admin".into(), role: Role::Admin, team: None, expires_in: None };
+    let answer = core.create_token(request).await.map_err(failed)?;
+    let line = format!("{}\n", answer.secret.0);
+    write_atomic(admin_token, line.as_bytes(), PRIVATE_MODE)
+        .map_err(|error| RunError::Bootstrap(error.to_string()))
+}
