@@ -36,14 +36,22 @@ pub struct Options {
     /// The most client connections of one worker; more wait in the kernel's queue. Each takes two
     /// descriptors when busy and about 20 KiB.
     pub max_connections_per_worker: usize,
+    /// How long a client may take for a TLS handshake or a request's head; then 408.
+    pub head_timeout: Duration,
 }
 
 impl Options {
     /// The defaults with a control socket at `control`: a worker per core, no access log, 20,000
-    /// connections a worker.
+    /// connections a worker, 10 s for a head.
     #[must_use]
     pub fn new(control: PathBuf) -> Self {
-        Self { control, workers: None, access_log: None, max_connections_per_worker: 20_000 }
+        Self {
+            control,
+            workers: None,
+            access_log: None,
+            max_connections_per_worker: 20_000,
+            head_timeout: Duration::from_secs(10),
+        }
     }
 }
 
@@ -107,6 +115,7 @@ pub fn run(options: &Options) -> Result<(), RunError> {
             tls: TlsAcceptor::from(Arc::clone(&config)),
             log: writer.as_ref().map_or_else(LogBuffer::disabled, Writer::buffer),
             max_connections: options.max_connections_per_worker,
+            head_timeout: options.head_timeout,
             seed: seed(number),
         };
         senders.push(sender);
@@ -175,8 +184,11 @@ async fn supervise(
         // Waiting arms only.
         () = drain.notified() => {}
         () = ended.notified() => {
-            serving.abort();
-            return Err(RunError::WorkerGone);
+            // Idle workers end the moment they are told to drain, before this is polled.
+            if !control.lock().await.is_draining() {
+                serving.abort();
+                return Err(RunError::WorkerGone);
+            }
         }
         _ = term.recv() => {
             // Draining always succeeds.

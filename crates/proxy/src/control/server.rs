@@ -184,6 +184,11 @@ impl Control {
         Ok(Reply::Draining)
     }
 
+    /// Whether the end has begun.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining
+    }
+
     fn borrowed_fds(&self) -> Vec<BorrowedFd<'_>> {
         self.listeners.iter().map(|held| held.socket.as_fd()).collect()
     }

@@ -28,6 +28,7 @@ pub(crate) struct Endpoint {
     pub(crate) counters: RefCell<Counters>,
     /// In no table any more: connections are closed as soon as they are idle.
     gone: Cell<bool>,
+    #[expect(clippy::vec_box, reason = "connections move between pool and responses as boxes")]
     idle: RefCell<Vec<Box<H1Connection>>>,
     pub(crate) multiplexed: RefCell<Vec<Rc<H2Connection>>>,
     /// Every open connection's socket, so that it can be cut.

@@ -22,9 +22,6 @@ use super::io::{ClientIo, Prefixed, Transport};
 use super::tcp;
 use super::upstream::LocalExecutor;
 
-/// How long a client may take for a TLS handshake or a request's head.
-pub(crate) const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-
 /// How long a connection may be idle.
 pub(crate) const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -67,7 +64,8 @@ pub(crate) async fn tls(client: Rc<ClientState>, stream: TcpStream) {
     let local = Rc::clone(&client.worker.local.borrow());
     let mut stream = Prefixed { prefix: Bytes::new(), stream };
     if let Some(matcher) = local.compiled.tcp.get(&TcpListen::Https) {
-        let hello = tokio::time::timeout(HEAD_TIMEOUT, tcp::read_hello(&mut stream)).await;
+        let hello =
+            tokio::time::timeout(client.worker.head_timeout, tcp::read_hello(&mut stream)).await;
         let Ok(Ok(name)) = hello else {
             client.worker.count_bad();
             return;
@@ -79,7 +77,7 @@ pub(crate) async fn tls(client: Rc<ClientState>, stream: TcpStream) {
     }
     drop(local);
     let accepting = client.worker.tls.accept(stream);
-    let Ok(Ok(stream)) = tokio::time::timeout(HEAD_TIMEOUT, accepting).await else {
+    let Ok(Ok(stream)) = tokio::time::timeout(client.worker.head_timeout, accepting).await else {
         client.worker.count_bad();
         return;
     };
@@ -130,7 +128,8 @@ async fn http1(client: Rc<ClientState>, io: ClientIo) {
     .await;
     match ended {
         Ended::Closed(fine) => {
-            if let Some(tunnel) = client.tunnel.borrow_mut().take() {
+            let tunnel = client.tunnel.borrow_mut().take();
+            if let Some(tunnel) = tunnel {
                 let parts = connection.into_parts();
                 let io = parts.io.into_inner();
                 Box::pin(tunnel.run(io, parts.read_buf, &client)).await;

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::client::{ClientState, Wish};
-use super::serve::{HEAD_TIMEOUT, IDLE_TIMEOUT};
+use super::serve::IDLE_TIMEOUT;
 use super::worker::Worker;
 
 /// How often: deadlines here are of seconds, a tick late is not noticed.
@@ -61,7 +61,8 @@ fn wish(client: &ClientState, draining_since_ms: Option<u64>, now: u64) -> Wish 
         let leaving = draining_since_ms.is_some() && client.multiplexed.get();
         return if leaving { Wish::Finish } else { client.wish.get() };
     }
-    if !client.multiplexed.get() && over(client.head_since_ms.get(), ms(HEAD_TIMEOUT)) {
+    if !client.multiplexed.get() && over(client.head_since_ms.get(), ms(client.worker.head_timeout))
+    {
         return Wish::HeadTooLate;
     }
     let idle_since = client.idle_since_ms.get();

@@ -14,7 +14,6 @@ use super::endpoint::Endpoint;
 use super::io::{Prefixed, UpstreamIo};
 use super::local::Local;
 use super::log_line;
-use super::serve::HEAD_TIMEOUT;
 use super::ticket::Lease;
 use super::tunnel::{Relayed, relay};
 use super::upstream::dial;
@@ -33,7 +32,7 @@ pub(crate) async fn serve(client: Rc<ClientState>, stream: TcpStream, port: u16)
     let mut stream = Prefixed { prefix: Bytes::new(), stream };
     let mut name = None;
     if matcher.needs_name() {
-        match tokio::time::timeout(HEAD_TIMEOUT, read_hello(&mut stream)).await {
+        match tokio::time::timeout(client.worker.head_timeout, read_hello(&mut stream)).await {
             Ok(Ok(found)) => name = found,
             _ => {
                 client.worker.count_bad();

@@ -48,6 +48,7 @@ pub(crate) struct Parts {
     pub(crate) tls: TlsAcceptor,
     pub(crate) log: LogBuffer,
     pub(crate) max_connections: usize,
+    pub(crate) head_timeout: Duration,
     pub(crate) seed: u64,
 }
 
@@ -62,6 +63,7 @@ pub(crate) struct Worker {
     pub(crate) clients: RefCell<HashMap<u64, Rc<ClientState>>>,
     next_client: Cell<u64>,
     max_connections: usize,
+    pub(crate) head_timeout: Duration,
     closed: Notify,
     random: Cell<u64>,
     pub(crate) draining_since_ms: Cell<Option<u64>>,
@@ -94,7 +96,9 @@ pub(crate) struct Open {
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.worker.clients.borrow_mut().remove(&self.number);
+        // Dropped after the borrow has ended.
+        let removed = self.worker.clients.borrow_mut().remove(&self.number);
+        drop(removed);
         self.worker.closed.notify_waiters();
     }
 }
@@ -110,6 +114,7 @@ impl Worker {
             clients: RefCell::default(),
             next_client: Cell::new(0),
             max_connections: parts.max_connections,
+            head_timeout: parts.head_timeout,
             closed: Notify::new(),
             random: Cell::new(parts.seed | 1),
             draining_since_ms: Cell::new(None),
