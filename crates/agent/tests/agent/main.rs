@@ -1,0 +1,9 @@
+//! The whole agent as a process, below a real server of its own kind and inside a network namespace:
+//! needs root, prints why it skips otherwise.
+#![expect(clippy::unwrap_used, unreachable_pub, reason = "tests")]
+
+mod life;
+mod registry;
+mod restart;
+mod server;
+mod world;

@@ -1,0 +1,151 @@
+//! The least a server is: the agent's stream, its log lines and a registry to read from.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use api::frame::{self, Decoder};
+use api::protocol::{Acknowledge, Down, LogLine, Up};
+use api::status::HostStatus;
+use bytes::Bytes;
+use futures_util::stream;
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::{Frame, Incoming};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
+use image::{ContentStore, Digest};
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+use tokio_rustls::TlsAcceptor;
+
+type Body = UnsyncBoxBody<Bytes, Infallible>;
+
+/// What the server has heard and what it says.
+pub struct Server {
+    pub status: watch::Receiver<Option<HostStatus>>,
+    pub acknowledged: watch::Receiver<Acknowledge>,
+    pub lines: tokio::sync::Mutex<mpsc::Receiver<LogLine>>,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    content: ContentStore,
+    status: watch::Sender<Option<HostStatus>>,
+    acknowledged: watch::Sender<Acknowledge>,
+    lines: mpsc::Sender<LogLine>,
+    /// All that was ever said, so that a new stream hears it again.
+    said: parking_lot::Mutex<Vec<Bytes>>,
+    changed: watch::Sender<usize>,
+}
+
+impl Server {
+    /// Serves on a listener in the background.
+    pub fn start(listener: std::net::TcpListener, tls: TlsAcceptor, content: ContentStore) -> Self {
+        let (status, seen) = watch::channel(None);
+        let (acknowledged, heard) = watch::channel(Acknowledge::default());
+        let (lines, read) = mpsc::channel(10_000);
+        let shared = Arc::new(Shared {
+            content,
+            status,
+            acknowledged,
+            lines,
+            said: parking_lot::Mutex::default(),
+            changed: watch::channel(0).0,
+        });
+        listener.set_nonblocking(true).unwrap();
+        let listener = TcpListener::from_std(listener).unwrap();
+        tokio::spawn(accept(listener, tls, shared.clone()));
+        Self { status: seen, acknowledged: heard, lines: tokio::sync::Mutex::new(read), shared }
+    }
+
+    /// Says something to the agent, now and on every later stream.
+    pub fn say(&self, down: &Down) {
+        let frame = frame::encode(down).unwrap();
+        let mut said = self.shared.said.lock();
+        said.push(frame.into());
+        self.shared.changed.send_replace(said.len());
+    }
+}
+
+async fn accept(listener: TcpListener, tls: TlsAcceptor, shared: Arc<Shared>) {
+    loop {
+        let (tcp, _) = listener.accept().await.unwrap();
+        let (tls, shared) = (tls.clone(), shared.clone());
+        tokio::spawn(async move {
+            let Ok(stream) = tls.accept(tcp).await else { return };
+            let service = service_fn(move |request| answer(request, shared.clone()));
+            let builder = auto::Builder::new(TokioExecutor::new());
+            let _ = builder.serve_connection(TokioIo::new(stream), service).await;
+        });
+    }
+}
+
+async fn answer(
+    request: Request<Incoming>,
+    shared: Arc<Shared>,
+) -> Result<Response<Body>, Infallible> {
+    let path = request.uri().path().to_owned();
+    let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
+    let response = match (request.method(), parts.as_slice()) {
+        (&Method::POST, ["agent", "v1", "stream"]) => {
+            tokio::spawn(listen(request.into_body(), shared.clone()));
+            let body = stream::unfold((shared, 0), |(shared, next)| async move {
+                let mut changed = shared.changed.subscribe();
+                changed.wait_for(|said| *said > next).await.unwrap();
+                let frame = shared.said.lock()[next].clone();
+                Some((Ok(Frame::data(frame)), (shared, next + 1)))
+            });
+            Response::new(StreamBody::new(body).boxed_unsync())
+        }
+        (&Method::POST, ["agent", "v1", "logs", _]) => {
+            let mut body = request.into_body();
+            let mut decoder = Decoder::new();
+            while let Some(Ok(piece)) = body.frame().await {
+                decoder.push(&piece.into_data().unwrap());
+                while let Some(line) = decoder.next::<LogLine>().unwrap() {
+                    shared.lines.send(line).await.unwrap();
+                }
+            }
+            whole(StatusCode::OK, Bytes::new())
+        }
+        (&Method::GET, ["v2", .., kind, digest]) => blob(&shared, kind, digest),
+        _ => whole(StatusCode::NOT_FOUND, Bytes::new()),
+    };
+    Ok(response)
+}
+
+fn blob(shared: &Shared, kind: &str, digest: &str) -> Response<Body> {
+    let digest: Digest = digest.parse().unwrap();
+    let Ok(content) = shared.content.read(&digest, 1 << 30) else {
+        return whole(StatusCode::NOT_FOUND, Bytes::new());
+    };
+    let mut response = whole(StatusCode::OK, content.into());
+    if kind == "manifests" {
+        let media = "application/vnd.oci.image.manifest.v1+json".parse().unwrap();
+        response.headers_mut().insert(http::header::CONTENT_TYPE, media);
+    }
+    response
+}
+
+fn whole(status: StatusCode, body: Bytes) -> Response<Body> {
+    let mut response = Response::new(Full::new(body).boxed_unsync());
+    *response.status_mut() = status;
+    response
+}
+
+async fn listen(mut body: Incoming, shared: Arc<Shared>) {
+    let mut decoder = Decoder::new();
+    while let Some(Ok(piece)) = body.frame().await {
+        let Ok(data) = piece.into_data() else { continue };
+        decoder.push(&data);
+        while let Some(up) = decoder.next::<Up>().unwrap() {
+            match up {
+                Up::Status(status) => drop(shared.status.send_replace(Some(status))),
+                Up::Acknowledge(known) => drop(shared.acknowledged.send_replace(known)),
+                Up::Hello(_) | Up::Heartbeat => {}
+            }
+        }
+    }
+}
