@@ -56,8 +56,8 @@ impl Assignment {
     }
 }
 
-/// One instance on one host; about 200 bytes as JSON, 350 with the longest names. What it is made of goes by key
-/// ([`crate::protocol::Workload`]).
+/// One instance on one host; about 200 bytes as JSON, 350 with the longest names. What it is made
+/// of goes by key ([`crate::protocol::Workload`]).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Entry {
     /// The instance.
@@ -72,8 +72,8 @@ pub struct Entry {
     pub wanted: Wanted,
     /// Its address, from the host's subnet.
     pub address: Ipv4Addr,
-    /// The instance it takes the place of: lets a new leader finish or undo the replacement from the
-    /// documents alone.
+    /// The instance it takes the place of: lets a new leader finish or undo the replacement from
+    /// the documents alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replaces: Option<InstanceId>,
     /// Grows with each instance that takes a slot over; given to the app to fence its own storage.

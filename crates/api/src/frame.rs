@@ -1,6 +1,6 @@
 //! Frames of the streams between agents and servers: a big-endian `u32` length, then JSON. The
-//! length's top bit says that the JSON is compressed with zstd. Pure: bytes in, values out; who reads
-//! and writes sockets is not known here.
+//! length's top bit says that the JSON is compressed with zstd. Pure: bytes in, values out; who
+//! reads and writes sockets is not known here.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;

@@ -47,8 +47,8 @@ pub enum HostState {
     Down,
 }
 
-/// A path of failure domains, outermost first, e.g. `zone-a/rack-3/hypervisor-12`; the host itself is
-/// the innermost and not written. Empty when nothing is known.
+/// A path of failure domains, outermost first, e.g. `zone-a/rack-3/hypervisor-12`; the host itself
+/// is the innermost and not written. Empty when nothing is known.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct DomainPath(Vec<String>);

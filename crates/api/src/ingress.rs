@@ -27,7 +27,8 @@ pub struct IngressTable {
     /// The endpoint groups that routes name.
     #[serde(default)]
     pub backends: Vec<Backend>,
-    /// Certificates for TLS, chosen by server name: an exact name beats a wildcard, which beats `*`.
+    /// Certificates for TLS, chosen by server name: an exact name beats a wildcard, which beats
+    /// `*`.
     #[serde(default)]
     pub certificates: Vec<Certificate>,
     /// Peers whose `Forwarded` and `X-Forwarded-*` headers are believed and extended. Those of

@@ -1,6 +1,6 @@
 //! What agents and servers say to each other. The agent dials out and holds one stream; frames are
-//! a length and JSON. Documents come whole with a generation: an older one is refused, so is the same
-//! generation with other content.
+//! a length and JSON. Documents come whole with a generation: an older one is refused, so is the
+//! same generation with other content.
 
 use std::collections::BTreeMap;
 

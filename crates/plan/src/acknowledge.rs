@@ -1,6 +1,6 @@
 //! Who has which tables, and so who is in and who is out of service. An instance counts as serving
-//! when every host has a table with it, and may be stopped when every host has had a table without it
-//! for [`SETTLE`]: packets and requests that were on their way have arrived by then.
+//! when every host has a table with it, and may be stopped when every host has had a table without
+//! it for [`SETTLE`]: packets and requests that were on their way have arrived by then.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,5 +1,5 @@
-//! Which addresses instances and services get. The lowest free one is taken, so that equal inputs give
-//! equal plans; an address that was given back goes to nobody else for [`COOL_OFF`].
+//! Which addresses instances and services get. The lowest free one is taken, so that equal inputs
+//! give equal plans; an address that was given back goes to nobody else for [`COOL_OFF`].
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;

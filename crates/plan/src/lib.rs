@@ -1,11 +1,12 @@
 //! Freehold's decisions, all of them pure: what runs where, how a release is rolled out and back,
 //! when a dead instance starts again, which addresses are used, which tables follow from it.
 //!
-//! Everything is a function of values and a given time. There is no clock, no input or output and no
-//! randomness of its own in here, so that a dry run, a test and a simulation run the very code that
-//! runs in production. Entry points:
+//! Everything is a function of values and a given time. There is no clock, no input or output and
+//! no randomness of its own in here, so that a dry run, a test and a simulation run the very code
+//! that runs in production. Entry points:
 //!
-//! * [`reconcile::reconcile`]: a snapshot of the cluster → one-host writes, deployments' new phases,
+//! * [`reconcile::reconcile`]: a snapshot of the cluster → one-host writes, deployments' new
+//!   phases,
 //!   a typed report of why, and when to look again;
 //! * [`lint::lint`]: an independent check of every plan before it is written;
 //! * [`tables`]: the network and ingress tables that follow from a snapshot;

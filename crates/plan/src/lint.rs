@@ -1,5 +1,5 @@
-//! The plan linter: an independent look at a plan before it is written. It knows nothing of how plans
-//! are made, only what must hold of any. A plan that does not pass is not written.
+//! The plan linter: an independent look at a plan before it is written. It knows nothing of how
+//! plans are made, only what must hold of any. A plan that does not pass is not written.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -31,7 +31,8 @@ impl fmt::Display for Violation {
 /// What must hold of every write of a plan, taken in the plan's order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Rule {
-    /// No app has more instances on hosts that are not down than desired + surge because of a write.
+    /// No app has more instances on hosts that are not down than desired + surge because of a
+    /// write.
     NoExplosion,
     /// An assignment's generation grows by one; a host is written once.
     Generation,
@@ -227,7 +228,8 @@ impl Lint<'_> {
         }
     }
 
-    /// Desired instances, surge and how many may be missing, by the deployment as the plan leaves it.
+    /// Desired instances, surge and how many may be missing, by the deployment as the plan leaves
+    /// it.
     fn goal(&self, place: &Place, outcome: &Outcome) -> (u32, u32, u32) {
         let changed =
             outcome.deployments.iter().find(|d| (&d.environment, &d.app) == (&place.0, &place.1));

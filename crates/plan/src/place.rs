@@ -1,8 +1,8 @@
-//! Which host takes an instance. Hosts stand in a tree of failure domains; a placement walks down from
-//! the root, at each level into the domain that holds the fewest instances of the app, and ends at the
-//! fullest host that has room (bin-pack inside a domain). What a subtree has free is kept as an upper
-//! bound and corrected where a walk found it wrong, so that one placement costs about the number of
-//! branches along one path.
+//! Which host takes an instance. Hosts stand in a tree of failure domains; a placement walks down
+//! from the root, at each level into the domain that holds the fewest instances of the app, and
+//! ends at the fullest host that has room (bin-pack inside a domain). What a subtree has free is
+//! kept as an upper bound and corrected where a walk found it wrong, so that one placement costs
+//! about the number of branches along one path.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -229,7 +229,8 @@ impl Pool {
         }
     }
 
-    /// How many instances of the app stand in the same outermost failure domain as `host`, and on it.
+    /// How many instances of the app stand in the same outermost failure domain as `host`, and on
+    /// it.
     #[must_use]
     pub fn crowd(&self, host: &HostId, place: u32) -> (u32, u32) {
         let (Some(&leaf), Some(counts)) = (self.leaves.get(host), self.counts.get(&place)) else {
@@ -277,7 +278,8 @@ impl Pool {
                 && carries(&host.labels, request.labels);
             return suits.then_some(node);
         }
-        // One pass for the best child is enough nearly always; the rest are sorted only when it fails.
+        // One pass for the best child is enough nearly always; the rest are sorted only when it
+        // fails.
         let best = self.candidates(node, request, counts).min()?;
         if let Some(leaf) = self.descend(best.1, request, counts, avoided_too) {
             return Some(leaf);
@@ -295,8 +297,8 @@ impl Pool {
         None
     }
 
-    /// The children that may have room, each with its rank: fewest instances of the app (in steps of the
-    /// allowed skew), then for domains the least loaded, for hosts the fullest.
+    /// The children that may have room, each with its rank: fewest instances of the app (in steps
+    /// of the allowed skew), then for domains the least loaded, for hosts the fullest.
     fn candidates<'a>(
         &'a self,
         node: usize,
@@ -347,8 +349,8 @@ impl Pool {
     }
 }
 
-/// The level of a domain by its distance from the host: a path is `zone/rack/hypervisor`, its last part
-/// the nearest; parts beyond three have no name and are always spread over.
+/// The level of a domain by its distance from the host: a path is `zone/rack/hypervisor`, its last
+/// part the nearest; parts beyond three have no name and are always spread over.
 fn level_above_host(distance: usize) -> Option<DomainLevel> {
     match distance {
         1 => Some(DomainLevel::Hypervisor),

@@ -1,6 +1,6 @@
-//! From a snapshot to a plan: which documents of which hosts change, which deployments enter another
-//! phase, and why. Level-triggered: it decides from present state alone, and on a state that its own
-//! plan led to it decides nothing.
+//! From a snapshot to a plan: which documents of which hosts change, which deployments enter
+//! another phase, and why. Level-triggered: it decides from present state alone, and on a state
+//! that its own plan led to it decides nothing.
 
 mod phase;
 mod world;
@@ -170,7 +170,8 @@ impl App<'_> {
         })
     }
 
-    /// The app's instances on hosts that are not taken for dead, as they are before this plan's step.
+    /// The app's instances on hosts that are not taken for dead, as they are before this plan's
+    /// step.
     fn slots(&self, world: &World) -> Vec<phase::Seen> {
         let place = world.number(self.place);
         let entries = world.entries_of(self.place);

@@ -1,5 +1,5 @@
-//! Why a plan is what it is, as data: the command line and the console show it, nothing is explained
-//! in logs only.
+//! Why a plan is what it is, as data: the command line and the console show it, nothing is
+//! explained in logs only.
 
 use std::fmt;
 

@@ -37,8 +37,8 @@ pub struct Restarts {
 }
 
 impl Restarts {
-    /// Notes a death and says how long to wait before the next start. `healthy` is how long the dead
-    /// one had been healthy without a break, at its end; `jitter` any number: it takes up to a
+    /// Notes a death and says how long to wait before the next start. `healthy` is how long the
+    /// dead one had been healthy without a break, at its end; `jitter` any number: it takes up to a
     /// quarter off the wait, so that those who died together do not start together.
     #[must_use]
     pub fn died(&mut self, healthy: Millis, jitter: u64) -> Millis {

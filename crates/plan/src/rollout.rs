@@ -46,10 +46,13 @@ pub struct Step {
 
 /// Decides the next step towards `goal`; without a goal everything leaves.
 ///
-/// * Never are there more than `instances + surge` because of an addition, whatever the state of those
+/// * Never are there more than `instances + surge` because of an addition, whatever the state of
+///   those
 ///   that exist: one that is leaving counts until it is gone.
-/// * Nothing in service is drained when fewer than `instances - max_unavailable` would stay in service.
-/// * Nothing is drained that the goal can't do without: the new ones in service and the old ones that
+/// * Nothing in service is drained when fewer than `instances - max_unavailable` would stay in
+///   service.
+/// * Nothing is drained that the goal can't do without: the new ones in service and the old ones
+///   that
 ///   stay are together enough, so that a release that never works costs no old instance.
 pub fn step(goal: Option<&Goal>, slots: &[Slot]) -> Step {
     let running = slots.iter().filter(|slot| slot.wanted == Wanted::Run);
@@ -63,7 +66,8 @@ pub fn step(goal: Option<&Goal>, slots: &[Slot]) -> Step {
 
     let missing = goal.instances.saturating_sub(count(new.len()));
     let room = (goal.instances + goal.surge).saturating_sub(count(slots.len()));
-    // Those out of service leave first, then those in the most crowded place, then the youngest name.
+    // Those out of service leave first, then those in the most crowded place, then the youngest
+    // name.
     let order = |slot: &&Slot| {
         (slot.in_service, std::cmp::Reverse(slot.crowd), std::cmp::Reverse(slot.instance.clone()))
     };

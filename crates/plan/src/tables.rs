@@ -1,5 +1,5 @@
-//! The tables that follow from a snapshot: services and addresses for hosts, routes for the ingress.
-//! An instance is in them when it is to run and is healthy. Generations are the caller's.
+//! The tables that follow from a snapshot: services and addresses for hosts, routes for the
+//! ingress. An instance is in them when it is to run and is healthy. Generations are the caller's.
 
 use std::collections::BTreeSet;
 use std::net::{SocketAddr, SocketAddrV4};

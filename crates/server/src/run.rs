@@ -180,8 +180,8 @@ async fn core(
     Ok((Arc::new(core), queue))
 }
 
-/// Writes what a new cluster begins with: two environments, and a token for its admin in a file that
-/// only its owner reads. A token that never reached its file is made anew.
+/// Writes what a new cluster begins with: two environments, and a token for its admin in a file
+/// that only its owner reads. A token that never reached its file is made anew.
 async fn bootstrap(core: &Core, admin_token: &Path) -> Result<(), RunError> {
     let failed = |error: api::error::ApiError| RunError::Bootstrap(error.to_string());
     let view = core.view();

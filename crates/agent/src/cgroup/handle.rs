@@ -12,8 +12,8 @@ use super::layout::{Controller, Layout, Mode};
 use super::parse::{keyed, single};
 use crate::runtime::Stats;
 
-/// How long everything in a cgroup may take to die of SIGKILL before that is an error. A process in an
-/// uninterruptible wait (dead disk) may take longer; the caller tries again.
+/// How long everything in a cgroup may take to die of SIGKILL before that is an error. A process in
+/// an uninterruptible wait (dead disk) may take longer; the caller tries again.
 const DEATH_WITHIN: Duration = Duration::from_secs(10);
 
 /// The kernel frees a cgroup a moment after its last process has been reaped.
@@ -213,7 +213,8 @@ impl Cgroup {
         Ok(pids)
     }
 
-    /// A pid read from a list may be somebody else's a moment later: hold it, look again, then kill.
+    /// A pid read from a list may be somebody else's a moment later: hold it, look again, then
+    /// kill.
     fn kill_if_still_in(&self, pid: u32) {
         let Some(raw) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return };
         let Ok(held) = pidfd_open(raw, PidfdFlags::empty()) else { return };

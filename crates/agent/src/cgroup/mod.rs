@@ -1,7 +1,8 @@
 //! Control groups of containers: which hierarchies this host has, what a container used, ending and
 //! removing it.
 //!
-//! Setting limits is the container driver's work (it gets them in the OCI spec); nothing here decides.
+//! Setting limits is the container driver's work (it gets them in the OCI spec); nothing here
+//! decides.
 
 mod handle;
 mod layout;

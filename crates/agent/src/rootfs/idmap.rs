@@ -20,8 +20,8 @@ pub(super) fn user_namespace(range: IdRange) -> io::Result<OwnedFd> {
         if new_user_namespace().is_err() || rustix::io::write(&ready_tx, b"r").is_err() {
             return 1;
         }
-        // Our copy of the writing end would keep the pipe open for ever; the parent's closing it (or
-        // its death) lets us go.
+        // Our copy of the writing end would keep the pipe open for ever; the parent's closing it
+        // (or its death) lets us go.
         let _ =
             rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
         let _ = read(&hold_rx, &mut [0; 1]);

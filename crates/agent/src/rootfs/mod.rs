@@ -2,8 +2,8 @@
 //! whatever is mounted inside, and names of users resolved in it.
 //!
 //! Runs in the shim's forked child, in a mount namespace of its own, so nothing here is ever to be
-//! unmounted: it all goes with the namespace. Must not trust anything found in an image: every path is
-//! resolved inside the root.
+//! unmounted: it all goes with the namespace. Must not trust anything found in an image: every path
+//! is resolved inside the root.
 
 mod idmap;
 mod mounts;

@@ -65,8 +65,8 @@ fn planned(spec: &ContainerSpec) -> Vec<(&Path, What<'_>)> {
     all
 }
 
-/// Mounts all of it. The caller is in the container's network namespace, which `/sys` shows. Limits that
-/// cannot be enforced are added to `unenforced`.
+/// Mounts all of it. The caller is in the container's network namespace, which `/sys` shows. Limits
+/// that cannot be enforced are added to `unenforced`.
 pub(crate) fn mount_all(
     root: &Root,
     spec: &ContainerSpec,

@@ -33,8 +33,8 @@ pub(super) fn set_attributes(
         attr.attr_set |= IDMAP;
         attr.userns_fd = u64::try_from(userns.as_raw_fd()).map_err(io::Error::other)?;
     }
-    // SAFETY: the descriptor is open for the call, the path is a C string, and the structure and its
-    // size belong together; the kernel only reads it.
+    // SAFETY: the descriptor is open for the call, the path is a C string, and the structure and
+    // its size belong together; the kernel only reads it.
     let done = unsafe {
         libc::syscall(
             libc::SYS_mount_setattr,

@@ -2,11 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Shares of one whole core: cgroup v1's default weight (1024), see Documentation/scheduler/sched-bwc.
+/// Shares of one whole core: cgroup v1's default weight (1024), see
+/// Documentation/scheduler/sched-bwc.
 const SHARES_PER_CORE: u64 = 1024;
 /// Least and most `cpu.shares` the kernel takes.
 const SHARES_RANGE: (u64, u64) = (2, 262_144);
-/// Quota period: 100 ms, the kernel's default; a shorter one throttles in finer steps but costs more.
+/// Quota period: 100 ms, the kernel's default; a shorter one throttles in finer steps but costs
+/// more.
 pub(super) const CPU_PERIOD_US: u64 = 100_000;
 /// Least quota the kernel takes is 1 ms a period.
 const MIN_QUOTA_US: i64 = 1_000;

@@ -1,11 +1,12 @@
 //! Running containers: what to run, what became of it, and the trait the agent drives.
 //!
-//! A container's life is create (which also starts it), signal or stop, exit, delete. Every container
-//! has a bundle directory below the runtime's state directory (a tmpfs) and a shim process that outlives
-//! the agent; `list` finds both again after a restart.
+//! A container's life is create (which also starts it), signal or stop, exit, delete. Every
+//! container has a bundle directory below the runtime's state directory (a tmpfs) and a shim
+//! process that outlives the agent; `list` finds both again after a restart.
 //!
 //! This module must not decide *whether* to run, restart or stop something: that is the agent's
-//! reconciliation. It must not call libcontainer either: that happens only in the shim's forked child.
+//! reconciliation. It must not call libcontainer either: that happens only in the shim's forked
+//! child.
 
 mod check;
 mod container_id;
@@ -31,8 +32,8 @@ pub use status::{BoottimeMs, Exit, ExitCause, Phase, Started, Stats, Status, Sto
 
 /// What the agent needs of a container runtime.
 ///
-/// Every call blocks (at most for the time named at it) and is safe from any number of threads at once;
-/// asynchronous callers wrap it in `spawn_blocking`.
+/// Every call blocks (at most for the time named at it) and is safe from any number of threads at
+/// once; asynchronous callers wrap it in `spawn_blocking`.
 pub trait Runtime: Send + Sync {
     /// Creates and starts a container, and returns once its command has been executed.
     ///
@@ -49,14 +50,15 @@ pub trait Runtime: Send + Sync {
 
     /// Begins to stop: the container's stop signal now, SIGKILL to all of it after `grace`.
     ///
-    /// Returns when the shim has accepted; the end is seen by [`Runtime::watch_exit`]. A second call
-    /// can only shorten the grace. Stopping what has exited is not an error.
+    /// Returns when the shim has accepted; the end is seen by [`Runtime::watch_exit`]. A second
+    /// call can only shorten the grace. Stopping what has exited is not an error.
     ///
     /// # Errors
     /// [`RuntimeError::NotFound`], or the shim could not be asked.
     fn stop(&self, id: &ContainerId, grace: std::time::Duration) -> Result<(), RuntimeError>;
 
-    /// Moves a singleton's deadline; never to an earlier time. Whoever renews counts from *sending*.
+    /// Moves a singleton's deadline; never to an earlier time. Whoever renews counts from
+    /// *sending*.
     ///
     /// # Errors
     /// [`RuntimeError::NotFound`], [`RuntimeError::NotRunning`] (it has been killed), or the shim could
@@ -83,8 +85,8 @@ pub trait Runtime: Send + Sync {
 
     /// Kills what still runs and removes everything: processes, cgroups, bundle. Logs stay.
     ///
-    /// Works on half-made containers and on those whose shim was killed; deleting what does not exist
-    /// is not an error.
+    /// Works on half-made containers and on those whose shim was killed; deleting what does not
+    /// exist is not an error.
     ///
     /// # Errors
     /// Says what could not be removed; the call may be repeated.

@@ -1,7 +1,8 @@
 //! A container's spec in the words of the OCI runtime specification. Pure.
 //!
 //! Everything that is the same for every container (namespaces, masked paths, devices) is here and
-//! nowhere else. What is mounted below the root before (`/sys`, writable paths, binds) is not in it.
+//! nowhere else. What is mounted below the root before (`/sys`, writable paths, binds) is not in
+//! it.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};

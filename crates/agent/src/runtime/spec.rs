@@ -8,14 +8,16 @@ use serde::{Deserialize, Serialize};
 
 use super::{ContainerId, Limits, Signal};
 
-/// A container to be created. Merging an image's ENTRYPOINT, CMD, ENV and user is the caller's work.
+/// A container to be created. Merging an image's ENTRYPOINT, CMD, ENV and user is the caller's
+/// work.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ContainerSpec {
     /// Its id, unique on this host.
     pub id: ContainerId,
     /// Unpacked layers as they lie on disk (owned by host root), base first. Absolute paths.
     pub layers: Vec<PathBuf>,
-    /// The command and its arguments, whole; looked up in the environment's `PATH` when without `/`.
+    /// The command and its arguments, whole; looked up in the environment's `PATH` when without
+    /// `/`.
     pub args: Vec<String>,
     /// `NAME=value`; a `PATH` is added when missing.
     pub env: Vec<String>,
@@ -88,7 +90,8 @@ pub struct Scratch {
     pub path: PathBuf,
     /// The directory on the host; made when missing, given to the container's root.
     pub source: PathBuf,
-    /// Ceiling. Not enforced by this runtime yet on any file system: reported as such when it starts.
+    /// Ceiling. Not enforced by this runtime yet on any file system: reported as such when it
+    /// starts.
     pub size_bytes: Option<u64>,
 }
 

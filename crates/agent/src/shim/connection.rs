@@ -6,7 +6,8 @@ use std::os::unix::net::UnixStream;
 
 use super::protocol::{self, MAX_FRAME, Reply, Request};
 
-/// Most clients at once: the agent's watch, its questions, and some that a killed agent left behind.
+/// Most clients at once: the agent's watch, its questions, and some that a killed agent left
+/// behind.
 pub(super) const MAX_CONNECTIONS: usize = 32;
 
 /// A connected client.
@@ -50,7 +51,8 @@ impl Connection {
         Ok(requests)
     }
 
-    /// Sends a reply. Replies fit the socket's buffer; a client that does not read loses the connection.
+    /// Sends a reply. Replies fit the socket's buffer; a client that does not read loses the
+    /// connection.
     pub(super) fn send(&mut self, reply: &Reply) -> io::Result<()> {
         self.stream.write_all(&protocol::encode(reply)?)
     }

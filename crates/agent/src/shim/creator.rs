@@ -1,7 +1,7 @@
 //! Creating one container; runs in the shim's forked child, which then exits.
 //!
-//! It works in a mount namespace of its own: the container's root and everything mounted in it exist
-//! only there and in the container's own copy, so nothing is ever left to be unmounted.
+//! It works in a mount namespace of its own: the container's root and everything mounted in it
+//! exist only there and in the container's own copy, so nothing is ever left to be unmounted.
 
 use std::fs;
 use std::io::{self, Read};

@@ -1,12 +1,13 @@
 //! The process between the agent and one container.
 //!
-//! The shim is the container's parent. It holds its output and writes the logs, records how it ended,
-//! enforces a singleton's deadline, and answers on a socket in the bundle. It outlives the agent, never
-//! the other way round. A container never outlives its shim: its first process asks the kernel to be
-//! killed when its parent dies, and with it goes everything in its process namespace.
+//! The shim is the container's parent. It holds its output and writes the logs, records how it
+//! ended, enforces a singleton's deadline, and answers on a socket in the bundle. It outlives the
+//! agent, never the other way round. A container never outlives its shim: its first process asks
+//! the kernel to be killed when its parent dies, and with it goes everything in its process
+//! namespace.
 //!
-//! It must stay lean and single-threaded: no async runtime, nothing of libcontainer in the parent. A
-//! forked child creates the container and exits.
+//! It must stay lean and single-threaded: no async runtime, nothing of libcontainer in the parent.
+//! A forked child creates the container and exits.
 
 mod client;
 mod config;

@@ -1,8 +1,8 @@
 //! The last steps inside the container: our init, the system call filter, the command.
 //!
 //! Runs in the container's first process, as the container's user, with the container's root, after
-//! all privileges are gone. Our init is this process going on: the command is its child. It holds no
-//! heap of its own and loops over four system calls.
+//! all privileges are gone. Our init is this process going on: the command is its child. It holds
+//! no heap of its own and loops over four system calls.
 #![expect(unsafe_code, reason = "execve, fork, sigwait and seccomp have no safe wrapper")]
 
 use std::collections::HashMap;
@@ -26,7 +26,8 @@ pub(super) struct Payload {
     pub(super) init: bool,
     /// The system call filter.
     pub(super) filter: Rc<[Instruction]>,
-    /// Why the command could not be executed goes here: errno (4 bytes, this machine's order) and path.
+    /// Why the command could not be executed goes here: errno (4 bytes, this machine's order) and
+    /// path.
     pub(super) exec_fd: RawFd,
     /// How the command ended goes here: its wait status (4 bytes, this machine's order).
     pub(super) status_fd: RawFd,
@@ -48,7 +49,8 @@ impl Executor for Payload {
         let args = process.args().as_deref().unwrap_or_default();
         let env = process.env().as_deref().unwrap_or_default();
         let command = Command::new(args, env).ok_or(ExecutorError::InvalidArg)?;
-        // The shim's death ends the container. It is our parent by now (created as its sibling's child).
+        // The shim's death ends the container. It is our parent by now (created as its sibling's
+        // child).
         let death =
             rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
         death.map_err(|e| ExecutorError::Other(format!("asking to die with the shim: {e}")))?;
@@ -99,7 +101,8 @@ impl Payload {
                 self.become_command(command)
             }
             child => {
-                // The command is a process of its own by now: if the filter could not be had, it tells.
+                // The command is a process of its own by now: if the filter could not be had, it
+                // tells.
                 let _ = install(&self.filter);
                 be_init(child, self.status_fd)
             }
@@ -121,7 +124,8 @@ impl Payload {
         let mut worst = libc::ENOENT;
         let mut tried: &CStr = command.args.first().map_or(c"", |name| name.as_c_str());
         for path in &command.candidates {
-            // SAFETY: the path and every string are terminated and live on; both arrays end in null.
+            // SAFETY: the path and every string are terminated and live on; both arrays end in
+            // null.
             unsafe { libc::execve(path.as_ptr(), args.as_ptr(), env.as_ptr()) };
             let error = io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO);
             // As execvp(3): go on looking, but remember what was there and could not be run. A file
@@ -142,7 +146,8 @@ impl Payload {
     fn tell_failure(&self, errno: Option<i32>, path: &CStr) {
         let mut message = errno.unwrap_or(libc::EIO).to_ne_bytes().to_vec();
         message.extend_from_slice(path.to_bytes());
-        // SAFETY: the descriptor was left open for this by whoever made the payload; the buffer lives.
+        // SAFETY: the descriptor was left open for this by whoever made the payload; the buffer
+        // lives.
         let _ = unsafe { libc::write(self.exec_fd, message.as_ptr().cast(), message.len()) };
     }
 }
@@ -169,7 +174,8 @@ fn install(filter: &[Instruction]) -> io::Result<()> {
         len: u16::try_from(filter.len()).map_err(io::Error::other)?,
         filter: filter.as_ptr().cast_mut().cast(),
     };
-    // SAFETY: `Instruction` is laid out as `sock_filter`; the kernel copies `len` of them and writes none.
+    // SAFETY: `Instruction` is laid out as `sock_filter`; the kernel copies `len` of them and
+    // writes none.
     let done = unsafe {
         libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, &raw const program)
     };
@@ -178,8 +184,9 @@ fn install(filter: &[Instruction]) -> io::Result<()> {
 
 /// Reaps what dies, passes signals on, and ends with the command; the kernel then ends all others.
 fn be_init(command: libc::pid_t, status_fd: RawFd) -> ! {
-    // SAFETY: plain system calls on integers and on local, initialised structures. Descriptor 3 becomes
-    // the status pipe and all above are closed; nothing of this process uses a descriptor afterwards.
+    // SAFETY: plain system calls on integers and on local, initialised structures. Descriptor 3
+    // becomes the status pipe and all above are closed; nothing of this process uses a descriptor
+    // afterwards.
     unsafe {
         libc::prctl(libc::PR_SET_NAME, c"init".as_ptr());
         if status_fd != 3 {

@@ -19,7 +19,8 @@ impl Stopping {
         self.deadline
     }
 
-    /// Notes that somebody asked; whether this was the first time, so that the signal is to be sent.
+    /// Notes that somebody asked; whether this was the first time, so that the signal is to be
+    /// sent.
     pub(super) fn ask(&mut self, now: BoottimeMs, grace_ms: u64) -> bool {
         let at = now.plus_ms(grace_ms);
         let first = self.kill_at.is_none();

@@ -269,7 +269,8 @@ impl Shim {
     }
 
     fn send_signal(&self, pid: u32, signal: i32) {
-        // The container's first process is our child and not reaped yet, so the pid is still its own.
+        // The container's first process is our child and not reaped yet, so the pid is still its
+        // own.
         if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
             sys::kill(pid, signal);
         }
@@ -432,8 +433,8 @@ impl Shim {
     }
 }
 
-/// The cause behind a wait status. SIGKILL that we did not send, in a container in which the kernel has
-/// killed for memory, was that.
+/// The cause behind a wait status. SIGKILL that we did not send, in a container in which the kernel
+/// has killed for memory, was that.
 fn cause(status: i32, oom_kills: u64, stopped_by: Option<StopReason>) -> ExitCause {
     if libc::WIFEXITED(status) {
         return ExitCause::Code(u8::try_from(libc::WEXITSTATUS(status)).unwrap_or(u8::MAX));

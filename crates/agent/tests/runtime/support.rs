@@ -1,4 +1,5 @@
-//! A runtime with a busybox layer in directories and cgroups of its own, all gone when it is dropped.
+//! A runtime with a busybox layer in directories and cgroups of its own, all gone when it is
+//! dropped.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};

@@ -126,8 +126,8 @@ fn thousands_of_instances_go_onto_a_thousand_hosts_evenly() {
 }
 
 proptest! {
-    /// A host is found exactly when a scan of all hosts finds one, it has room, and of the outermost
-    /// domains with a host that could take it, it stands in one that holds the fewest.
+    /// A host is found exactly when a scan of all hosts finds one, it has room, and of the
+    /// outermost domains with a host that could take it, it stands in one that holds the fewest.
     #[test]
     fn agrees_with_a_naive_scan(
         sizes in prop::collection::vec((1u32..8, 1u64..8, 0usize..3, 0usize..3), 1..12),

@@ -1,5 +1,5 @@
-//! Whole plans against small clusters whose hosts behave as told: every plan passes the linter, planning
-//! again on its result plans nothing, and when things calm down the goal is reached.
+//! Whole plans against small clusters whose hosts behave as told: every plan passes the linter,
+//! planning again on its result plans nothing, and when things calm down the goal is reached.
 
 mod cluster;
 
@@ -141,8 +141,8 @@ fn happenings() -> impl Strategy<Value = Vec<Happening>> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
 
-    /// Whatever happens: bounds and linter at every step (inside `Cluster::step`), and in the end every
-    /// app runs exactly its last good release.
+    /// Whatever happens: bounds and linter at every step (inside `Cluster::step`), and in the end
+    /// every app runs exactly its last good release.
     #[test]
     fn chaos_never_breaks_a_bound_and_calm_reaches_the_goal(
         hosts in 1usize..4,

@@ -68,9 +68,9 @@ impl<'a> World<'a> {
         self.snapshot.hosts.get(host).is_some_and(|host| host.state == HostState::Draining)
     }
 
-    /// An app's entries on hosts that are not taken for dead, sorted by instance. One that this very
-    /// plan removes is among them: its removal is not written yet, and an addition elsewhere may be
-    /// written before it.
+    /// An app's entries on hosts that are not taken for dead, sorted by instance. One that this
+    /// very plan removes is among them: its removal is not written yet, and an addition elsewhere
+    /// may be written before it.
     pub(super) fn entries_of(&self, place: &Place) -> Vec<(HostId, Entry)> {
         let Some(instances) = self.by_place.get(place) else { return Vec::new() };
         let found = instances.iter().filter_map(|instance| {
@@ -83,8 +83,8 @@ impl<'a> World<'a> {
         found.collect()
     }
 
-    /// Moves what is leaving one step on: drained ones that no table has are stopped, stopped ones that
-    /// their host reports gone lose their entry.
+    /// Moves what is leaving one step on: drained ones that no table has are stopped, stopped ones
+    /// that their host reports gone lose their entry.
     pub(super) fn tidy(&mut self) {
         let snapshot = self.snapshot;
         for (host, entry) in snapshot.entries() {
@@ -98,7 +98,8 @@ impl<'a> World<'a> {
         }
     }
 
-    /// Whether a host that has seen its newest assignment knows the instance as stopped, or not at all.
+    /// Whether a host that has seen its newest assignment knows the instance as stopped, or not at
+    /// all.
     fn is_gone(&self, host: &HostId, instance: &InstanceId) -> bool {
         let (Some(status), Some(assignment)) =
             (self.snapshot.statuses.get(host), self.snapshot.assignments.get(host))

@@ -1,5 +1,5 @@
-//! The rollout rules over every tiny world, and to their end under a scheduler that may delay, kill and
-//! revive at will.
+//! The rollout rules over every tiny world, and to their end under a scheduler that may delay, kill
+//! and revive at will.
 
 use api::id::{AppName, EnvironmentName};
 use proptest::prelude::*;
@@ -36,8 +36,8 @@ fn check(goal: &Goal, slots: &[Slot], step: &Step) {
     }
 }
 
-/// Every combination of up to four instances (release × wanted × in service × must move) and every small
-/// goal.
+/// Every combination of up to four instances (release × wanted × in service × must move) and every
+/// small goal.
 #[test]
 fn every_tiny_world_keeps_the_bounds() {
     let mut kinds = Vec::new();
@@ -120,7 +120,8 @@ fn lives() -> impl Strategy<Value = Life> {
         })
 }
 
-/// Lets the world go on: plan, then things happen. While `chaos` lasts instances fall ill at random.
+/// Lets the world go on: plan, then things happen. While `chaos` lasts instances fall ill at
+/// random.
 fn live(life: &Life) -> Vec<Slot> {
     let mut slots: Vec<Slot> =
         (0..life.old).map(|n| slot(u64::from(n), OLD, Wanted::Run, true)).collect();

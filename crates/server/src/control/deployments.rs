@@ -1,5 +1,5 @@
-//! Looks after deployments that ended: fetches the last log lines of the instance that made one fail,
-//! and removes apps that run nowhere any more.
+//! Looks after deployments that ended: fetches the last log lines of the instance that made one
+//! fail, and removes apps that run nowhere any more.
 
 use std::sync::Arc;
 use std::time::Duration;

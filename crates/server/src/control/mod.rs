@@ -1,43 +1,14 @@
-//! The controllers: each decides from present state alone, runs when something changed and once in its
-//! period even if nothing did, and shows its last result. Nothing is retried inside one.
+//! The controllers: each decides from present state alone, runs when something changed and once in
+//! its period even if nothing did, and shows its last result. Nothing is retried inside one.
 
 mod deployments;
 mod driver;
 mod planner;
+mod start;
 mod statuses;
 mod tables;
 mod upkeep;
 
 pub use driver::{Controller, Driver};
+pub use start::start;
 pub use upkeep::{collect_garbage, images_in_use};
-
-use std::sync::Arc;
-
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
-
-use crate::core::{Core, Term};
-use crate::oci::Registry;
-
-/// Starts all controllers.
-pub fn start(
-    core: &Arc<Core>,
-    registry: &Arc<Registry>,
-    term: Term,
-    tasks: &TaskTracker,
-    stop: &CancellationToken,
-) {
-    let run = |controller: Box<dyn Controller>| {
-        let name = controller.name();
-        let run = Driver::run(core.clone(), controller, stop.clone());
-        tasks.spawn(async move {
-            run.await;
-            tracing::debug!(name, "a controller ended");
-        });
-    };
-    run(Box::new(planner::Planner::new(core, term)));
-    run(Box::new(statuses::Statuses::default()));
-    run(Box::new(deployments::Deployments::default()));
-    run(Box::new(upkeep::Upkeep::default()));
-    run(Box::new(upkeep::Garbage::new(registry.clone())));
-}

@@ -1,5 +1,5 @@
-//! The planner's controller: from what is known to tables, a plan, its writes, and what agents are sent.
-//! It decides nothing itself.
+//! The planner's controller: from what is known to tables, a plan, its writes, and what agents are
+//! sent. It decides nothing itself.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -36,7 +36,8 @@ pub(super) struct Planner {
 
 impl Planner {
     pub(super) fn new(core: &Core, term: Term) -> Self {
-        // Ids differ between terms by the term, inside one by the sequence; the snapshot's are avoided.
+        // Ids differ between terms by the term, inside one by the sequence; the snapshot's are
+        // avoided.
         let seed = term.number.rotate_left(32) ^ now().0.unsigned_abs();
         Self {
             publisher: Publisher::new(term.number),

@@ -1,5 +1,5 @@
-//! Writes hosts' reports into the store, at most every 200 ms, and records deaths as events. The planner
-//! does not wait for this: it reads the reports as they come.
+//! Writes hosts' reports into the store, at most every 200 ms, and records deaths as events. The
+//! planner does not wait for this: it reads the reports as they come.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

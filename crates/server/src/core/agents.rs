@@ -1,5 +1,5 @@
-//! The agents that are connected: what they report, what they were sent, and the logs they were asked
-//! for. Everything is in memory; what must last is written by controllers.
+//! The agents that are connected: what they report, what they were sent, and the logs they were
+//! asked for. Everything is in memory; what must last is written by controllers.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

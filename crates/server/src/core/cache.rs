@@ -1,5 +1,5 @@
-//! Keeps the view: lists everything at one revision, then follows the store's watch; lists again when
-//! that ends as compacted.
+//! Keeps the view: lists everything at one revision, then follows the store's watch; lists again
+//! when that ends as compacted.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! Writing documents: what is created must be absent, what is updated must be as it was read, and all
-//! of one change happens at one revision or not at all.
+//! Writing documents: what is created must be absent, what is updated must be as it was read, and
+//! all of one change happens at one revision or not at all.
 
 use api::error::{ApiError, ErrorCode};
 use store::document::Document;

@@ -1,5 +1,5 @@
-//! Deploying, promoting, rolling back: from a request to a release and a deployment. Deciding how it is
-//! rolled out is the planner's.
+//! Deploying, promoting, rolling back: from a request to a release and a deployment. Deciding how
+//! it is rolled out is the planner's.
 
 use std::collections::BTreeMap;
 

@@ -14,8 +14,8 @@ use super::{Change, Core, now};
 const HOST_PREFIX: u8 = 24;
 
 impl Core {
-    /// Makes sure that a host whose certificate was checked is known; the first time it gets the lowest
-    /// free /24 of the instances' range.
+    /// Makes sure that a host whose certificate was checked is known; the first time it gets the
+    /// lowest free /24 of the instances' range.
     ///
     /// # Errors
     /// When the range is used up, or the store refuses.

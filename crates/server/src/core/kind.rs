@@ -1,4 +1,5 @@
-//! Which kind of document stands under which key. One place decides both, so that no two kinds can meet.
+//! Which kind of document stands under which key. One place decides both, so that no two kinds can
+//! meet.
 
 use api::app::App;
 use api::assignment::Assignment;

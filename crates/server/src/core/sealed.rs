@@ -1,5 +1,5 @@
-//! Sealing and opening what is secret in documents. The place of a secret is the key of its document, so
-//! that a sealed value moved to another document does not open there.
+//! Sealing and opening what is secret in documents. The place of a secret is the key of its
+//! document, so that a sealed value moved to another document does not open there.
 
 use api::error::{ApiError, ErrorCode};
 use api::protocol::SecretValue;

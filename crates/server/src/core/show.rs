@@ -1,4 +1,5 @@
-//! What is shown of the cluster: joins of the view, the agents' reports and the planner's last words.
+//! What is shown of the cluster: joins of the view, the agents' reports and the planner's last
+//! words.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -26,8 +26,8 @@ pub(super) const RET: u16 = 0x06;
 pub(super) const ALLOW: u32 = 0x7fff_0000;
 pub(super) const ERRNO: u32 = 0x0005_0000;
 
-/// Offsets in `struct seccomp_data`; both architectures are little-endian, so an argument's low half
-/// comes first.
+/// Offsets in `struct seccomp_data`; both architectures are little-endian, so an argument's low
+/// half comes first.
 const NUMBER: u32 = 0;
 const ARCH: u32 = 4;
 const fn argument(index: u32) -> u32 {
@@ -46,7 +46,8 @@ pub(super) const NAMESPACE_FLAGS: u32 = 0x7e02_0080;
 pub(super) const FAMILIES: [u32; 3] = [1, 2, 10];
 const AF_NETLINK: u32 = 16;
 const NETLINK_ROUTE: u32 = 0;
-/// Personalities programs ask for: Linux, the same with uname26, with a fixed address layout, and "tell".
+/// Personalities programs ask for: Linux, the same with uname26, with a fixed address layout, and
+/// "tell".
 pub(super) const PERSONALITIES: [u32; 4] = [0, 0x0002_0000, 0x0004_0000, 0xffff_ffff];
 /// Requests that put characters into a terminal's input.
 pub(super) const IOCTLS_DENIED: [u32; 2] = [0x5412, 0x541c];

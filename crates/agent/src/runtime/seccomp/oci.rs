@@ -33,7 +33,8 @@ pub(crate) fn oci_profile() -> Result<LinuxSeccomp, oci_spec::OciSpecError> {
         calls.push(allow(vec!["personality".into()], vec![arg(0, one.into(), None, equal)?])?);
     }
     let [first, second] = IOCTLS_DENIED.map(u64::from);
-    // Two conditions on one argument would be taken as alternatives: cut the range in three instead.
+    // Two conditions on one argument would be taken as alternatives: cut the range in three
+    // instead.
     let less = arg(1, first, None, LinuxSeccompOperator::ScmpCmpLt)?;
     let more = arg(1, second, None, LinuxSeccompOperator::ScmpCmpGt)?;
     calls.push(allow(vec!["ioctl".into()], vec![less])?);

@@ -1,8 +1,9 @@
 //! The allow-list itself.
 //!
-//! What is in: everything a program needs to compute, to use its files, sockets, threads, timers and
-//! children. What is out: mounting, namespaces, other processes' memory, kernel keys and modules, clocks,
-//! BPF, performance counters, io_uring (its operations pass by the filter), and whatever is not known.
+//! What is in: everything a program needs to compute, to use its files, sockets, threads, timers
+//! and children. What is out: mounting, namespaces, other processes' memory, kernel keys and
+//! modules, clocks, BPF, performance counters, io_uring (its operations pass by the filter), and
+//! whatever is not known.
 
 macro_rules! calls {
     ($($name:ident)*) => {
@@ -77,6 +78,6 @@ pub(super) const ALLOWED_HERE: &[(&str, libc::c_long)] = calls! {
 #[cfg(not(target_arch = "x86_64"))]
 pub(super) const ALLOWED_HERE: &[(&str, libc::c_long)] = &[];
 
-/// The highest call this list was made with (mseal, Linux 6.10): what is newer is answered ENOSYS, so
-/// that programs fall back, and what is older and not allowed EPERM.
+/// The highest call this list was made with (mseal, Linux 6.10): what is newer is answered ENOSYS,
+/// so that programs fall back, and what is older and not allowed EPERM.
 pub(super) const NEWEST_KNOWN: libc::c_long = libc::SYS_mseal;

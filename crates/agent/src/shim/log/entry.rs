@@ -2,7 +2,8 @@
 
 use std::io::Write as _;
 
-/// Longest text of one entry; longer lines come in parts. 16 KiB is what container logs have long used.
+/// Longest text of one entry; longer lines come in parts. 16 KiB is what container logs have long
+/// used.
 pub const MAX_LINE: usize = 16 << 10;
 
 /// Where a line came from.

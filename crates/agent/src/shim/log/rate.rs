@@ -5,8 +5,8 @@ use crate::runtime::BoottimeMs;
 /// Waiting for single bytes would mean a wake-up for each: sleep at least this long.
 const LEAST_WAIT_MS: u64 = 20;
 
-/// How fast output may come. The bucket holds one second's worth, so a burst of that passes at once;
-/// what is taken beyond it is owed and has to come in before more is taken.
+/// How fast output may come. The bucket holds one second's worth, so a burst of that passes at
+/// once; what is taken beyond it is owed and has to come in before more is taken.
 #[derive(Clone, Debug)]
 pub(in crate::shim) struct Bucket {
     per_s: Option<i64>,

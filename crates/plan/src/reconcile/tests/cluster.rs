@@ -1,4 +1,5 @@
-//! A small cluster in memory: the real planner and acknowledgment tracker, hosts that behave as told.
+//! A small cluster in memory: the real planner and acknowledgment tracker, hosts that behave as
+//! told.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
@@ -143,12 +144,13 @@ impl Cluster {
         }
     }
 
-    /// Plans until nothing is left to plan, checking and applying each, then lets hosts act for 100 ms.
+    /// Plans until nothing is left to plan, checking and applying each, then lets hosts act for 100
+    /// ms.
     pub(super) fn step(&mut self, behaviour: Behaviour) {
         self.now = self.now.after(api::unit::Millis(100));
         self.publish();
-        // What a plan leads to may itself call for a next step (a phase that ends), but only so often
-        // without anything new being seen.
+        // What a plan leads to may itself call for a next step (a phase that ends), but only so
+        // often without anything new being seen.
         for round in 0.. {
             let outcome = reconcile(&self.snapshot, self.now, &mut self.ids);
             if let Err(violations) = lint(&self.snapshot, &outcome) {

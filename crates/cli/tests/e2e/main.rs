@@ -1,0 +1,9 @@
+//! The whole of Freehold on one machine: the real binary, real containers, real requests. Each test
+//! starts a cluster of its own with `freehold up --ephemeral` and leaves nothing behind. Needs
+//! root.
+
+mod cluster;
+mod deploy;
+mod heal;
+mod load;
+mod update;

@@ -1,0 +1,52 @@
+//! Updates lose no request; releases that do not work are taken back.
+
+use crate::cluster::Cluster;
+use crate::deploy::HELLO;
+use crate::load::Load;
+
+#[test]
+fn a_rolling_update_of_four_instances_under_load_fails_no_request() {
+    let Some(cluster) = Cluster::start() else { return };
+    cluster.push_hello("hello:1");
+    cluster.push_hello("hello:2");
+    let text = HELLO.replace("[on.staging.scale]\ninstances = 1", "[on.staging.scale]\ninstances = 4");
+    let manifest = cluster.manifest("hello", &text);
+    cluster.freehold(&["deploy", "-f", &manifest, "--image", "hello:1", "--wait"]);
+    let load = Load::start(cluster.http, "hello.staging.example.com", 8);
+    cluster.freehold(&["deploy", "-f", &manifest, "--image", "hello:2", "--wait"]);
+    cluster.wait("50,000 requests", || {
+        if load.good() >= 50_000 { Ok(()) } else { Err(load.good().to_string()) }
+    });
+    let rows = cluster.wait_healthy("hello", "staging", 4);
+    let (good, failed, socket_errors, refused) = load.finish();
+    println!("{good} good, {failed} failed, {socket_errors} cut, {refused} refused");
+    assert_eq!((failed, refused), (0, 0), "of {good}");
+    assert!(rows.iter().all(|row| row["release"] == 2), "{rows:?}");
+}
+
+#[test]
+fn a_release_that_never_becomes_healthy_is_rolled_back_and_says_why() {
+    let Some(cluster) = Cluster::start() else { return };
+    cluster.push_hello("hello:1");
+    let manifest = cluster.manifest("hello", HELLO);
+    cluster.freehold(&["deploy", "-f", &manifest, "--image", "hello:1", "--wait"]);
+    let before = cluster.wait_healthy("hello", "staging", 1);
+    let load = Load::start(cluster.http, "hello.staging.example.com", 2);
+
+    let bad = HELLO.to_owned()
+        + "[environment]\nHELLO_UNHEALTHY = \"1\"\n[rollout]\nstart_within = \"3s\"\n";
+    let bad = cluster.manifest("bad", &bad);
+    let output = cluster.run(&["deploy", "-f", &bad, "--image", "hello:1", "--wait"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned()
+        + &String::from_utf8_lossy(&output.stdout);
+    assert!(!output.status.success(), "{said}");
+    assert!(said.contains("rolled back"), "{said}");
+    assert!(said.contains("no progress for 3s"), "{said}");
+    assert!(said.contains("listening on"), "the last log lines are missing: {said}");
+
+    let after = cluster.wait_healthy("hello", "staging", 1);
+    assert_eq!(before[0]["instance"], after[0]["instance"]);
+    assert_eq!(before[0]["pid"], after[0]["pid"]);
+    let (good, failed, ..) = load.finish();
+    assert_eq!(failed, 0, "of {good}");
+}
