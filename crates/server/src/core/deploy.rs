@@ -1,18 +1,18 @@
 //! Deploying, promoting, rolling back: from a request to a release and a deployment. Deciding how
 //! it is rolled out is the planner's.
 
-use std::collections::BTreeMap;
-
 use api::app::App;
 use api::deployment::{Deployment, Phase, Progress};
 use api::error::{ApiError, ErrorCode};
 use api::id::{AppName, EnvironmentName, ReleaseNumber};
-use api::manifest::{Manifest, Problem, Spec};
+use api::manifest::Manifest;
 use api::operation::{DeployAnswer, DeployRequest, PromoteRequest, RollbackRequest};
 use api::release::{Image, Release};
 use api::team::Team;
 
-use super::{Caller, Change, Core, Specs, View, now};
+use super::admit::{diff, invalid_manifest};
+use super::pipeline::{first_environment, known_environment, last_environment_of, phase_name};
+use super::{Caller, Change, Core, View, now};
 
 /// A deployment that is about to be made.
 struct Wish<'a> {
@@ -280,95 +280,6 @@ impl Core {
         }
         change
     }
-
-    /// What must hold before a release may run in an environment.
-    fn admit(
-        &self,
-        view: &View,
-        release: &Release,
-        environment: &EnvironmentName,
-    ) -> Result<Spec, ApiError> {
-        let mut specs = BTreeMap::new();
-        for stage in view.pipeline() {
-            let spec = release.manifest.resolve(&stage.name).map_err(invalid_manifest)?;
-            specs.insert(stage.name.clone(), spec);
-        }
-        let Some(spec) = specs.remove(environment) else {
-            return Err(ApiError::new(
-                ErrorCode::NotFound,
-                format!("no environment {environment}"),
-            ));
-        };
-        for (other, elsewhere) in &specs {
-            let shared = spec.routes.hosts.iter().find(|h| elsewhere.routes.hosts.contains(h));
-            if let Some(host) = shared {
-                let message = format!("{host} leads to {environment} and to {other}");
-                return Err(ApiError::new(ErrorCode::Invalid, message)
-                    .hint(format!("override it: [on.{environment}.routes] hosts = [\"…\"]")));
-            }
-        }
-        for row in view.deployments.values() {
-            if (&row.app, &row.environment) == (&release.app, environment) {
-                continue;
-            }
-            let Some(other) = view.release(&row.app, row.release) else { continue };
-            let Ok(theirs) = other.manifest.resolve(&row.environment) else { continue };
-            routes_apart(&spec, &theirs, &row.app, &row.environment)?;
-        }
-        Ok(spec)
-    }
-
-    fn warnings(&self, view: &View, spec: &Spec, environment: &EnvironmentName) -> Vec<String> {
-        let mut warnings = Vec::new();
-        for value in spec.environment.values() {
-            if let api::manifest::EnvironmentValue::Secret(name) = value
-                && !view.secrets.contains_key(&format!("{}/{environment}/{name}", spec.team))
-            {
-                warnings.push(format!(
-                    "secret {name} does not exist for team {} in {environment}: its variable stays \
-                     unset; set it with: freehold secret set {name} --team {} --env {environment}",
-                    spec.team, spec.team
-                ));
-            }
-        }
-        warnings
-    }
-
-    /// What the planner's first steps would be.
-    fn foresee(&self, view: &View, deployment: &Deployment, spec: Spec) -> Vec<String> {
-        let mut snapshot = self.snapshot(view, &mut Specs::default());
-        let place = (deployment.environment.clone(), deployment.app.clone());
-        let key = (place.0.clone(), place.1.clone(), deployment.release);
-        snapshot.specs.insert(key, std::sync::Arc::new(spec));
-        snapshot.in_service = plan::tables::tables(&snapshot).serving;
-        snapshot.deployments.insert(place, deployment.clone());
-        let mut ids = plan::reconcile::Ids::new(deployment.started.0.unsigned_abs());
-        let outcome = plan::reconcile::reconcile(&snapshot, deployment.started, &mut ids);
-        let mut lines: Vec<String> = outcome.placed.iter().map(ToString::to_string).collect();
-        for report in &outcome.report {
-            if (&report.app, &report.environment) == (&deployment.app, &deployment.environment) {
-                lines.extend(report.blockers.iter().map(ToString::to_string));
-            }
-        }
-        if let Err(violations) = plan::lint::lint(&snapshot, &outcome) {
-            lines.extend(violations.iter().map(|violation| format!("not allowed: {violation}")));
-        }
-        lines
-    }
-
-    fn owned(&self, view: &View, caller: &Caller, app: &AppName) -> Result<(), ApiError> {
-        let Some(row) = view.apps.get(app.as_str()) else {
-            let known = view.apps.keys().map(String::as_str);
-            let near = api::id::near_names(app.as_str(), known).join(", ");
-            let error = ApiError::new(ErrorCode::NotFound, format!("there is no app {app}"));
-            return Err(if near.is_empty() {
-                error.hint("freehold app list")
-            } else {
-                error.hint(format!("did you mean {near}?"))
-            });
-        };
-        caller.require_team(&row.team)
-    }
 }
 
 fn is_same(release: &Release, image: &Image, manifest: &Manifest) -> bool {
@@ -387,85 +298,4 @@ fn new_release(caller: &Caller, app: Option<&App>, image: Image, manifest: Manif
         created: now(),
         created_by: caller.name.clone(),
     }
-}
-
-/// Refuses routes that another app or environment has.
-fn routes_apart(
-    spec: &Spec,
-    theirs: &Spec,
-    app: &AppName,
-    environment: &EnvironmentName,
-) -> Result<(), ApiError> {
-    let host = spec.routes.hosts.iter().find(|host| theirs.routes.hosts.contains(host));
-    let port = spec.routes.tcp.iter().find(|port| theirs.routes.tcp.contains(port));
-    let taken = match (host, port) {
-        (Some(host), _) => format!("{host} leads to {app} in {environment}"),
-        (None, Some(port)) => format!("port {port} leads to {app} in {environment}"),
-        (None, None) => return Ok(()),
-    };
-    Err(ApiError::new(ErrorCode::Conflict, taken).hint("freehold route list shows what is taken"))
-}
-
-/// How a phase is called in events, as in JSON.
-#[must_use]
-pub(crate) fn phase_name(phase: Phase) -> &'static str {
-    match phase {
-        Phase::Rolling => "rolling",
-        Phase::Complete => "complete",
-        Phase::RollingBack => "rolling_back",
-        Phase::RolledBack => "rolled_back",
-        Phase::Failed => "failed",
-        Phase::Removing => "removing",
-    }
-}
-
-fn invalid_manifest(problems: Vec<Problem>) -> ApiError {
-    let first = problems.first().map_or_else(String::new, ToString::to_string);
-    let more = problems.len().saturating_sub(1);
-    let message = match more {
-        0 => format!("the manifest is not valid: {first}"),
-        more => format!("the manifest is not valid: {first} (and {more} more)"),
-    };
-    let hint = problems.first().and_then(|problem| problem.hint.clone());
-    ApiError { code: ErrorCode::Invalid, message, hint, problems }
-}
-
-fn known_environment(view: &View, name: &EnvironmentName) -> Result<EnvironmentName, ApiError> {
-    if view.environments.contains_key(name.as_str()) {
-        return Ok(name.clone());
-    }
-    let known: Vec<&str> = view.environments.keys().map(String::as_str).collect();
-    Err(ApiError::new(ErrorCode::NotFound, format!("there is no environment {name}"))
-        .hint(format!("there are: {}", known.join(", "))))
-}
-
-fn first_environment(view: &View) -> Result<EnvironmentName, ApiError> {
-    let first = view.pipeline().first().map(|stage| stage.name.clone());
-    first.ok_or_else(|| {
-        ApiError::new(ErrorCode::NotFound, "there is no environment yet")
-            .hint("freehold env apply FILE")
-    })
-}
-
-fn last_environment_of(view: &View, app: &AppName) -> Result<EnvironmentName, ApiError> {
-    let runs = |stage: &EnvironmentName| view.deployment(stage, app).is_some();
-    let last = view.pipeline().iter().rev().map(|stage| stage.name.clone()).find(runs);
-    last.ok_or_else(|| ApiError::new(ErrorCode::NotFound, format!("app {app} runs nowhere")))
-}
-
-/// What changes between two resolved manifests, as lines of a diff of their JSON.
-fn diff(before: Option<&Spec>, after: &Spec) -> Vec<String> {
-    let text = |spec: Option<&Spec>| {
-        spec.map_or_else(String::new, |spec| {
-            serde_json::to_string_pretty(spec).unwrap_or_default() + "\n"
-        })
-    };
-    let (before, after) = (text(before), text(Some(after)));
-    if before.is_empty() || before == after {
-        return Vec::new();
-    }
-    let diff = similar::TextDiff::from_lines(&before, &after);
-    let mut unified = diff.unified_diff();
-    let text = unified.context_radius(1).to_string();
-    text.lines().filter(|line| !line.starts_with("\\ No newline")).map(str::to_owned).collect()
 }

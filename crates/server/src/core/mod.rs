@@ -2,6 +2,7 @@
 //! operations that the API offers on them. HTTP is elsewhere; deciding is `plan`'s.
 
 mod access;
+mod admit;
 mod agents;
 mod cache;
 mod change;
@@ -13,6 +14,7 @@ mod kind;
 mod lead;
 mod logs;
 mod objects;
+mod pipeline;
 mod sealed;
 mod show;
 mod snapshot;
@@ -24,7 +26,7 @@ pub use access::Caller;
 pub use agents::{Agents, StreamEnd};
 pub use cache::Cache;
 pub use change::{Change, CommitError, store_error};
-pub(crate) use deploy::phase_name;
+
 pub use events::{EventQueue, Events};
 pub(crate) use events::{forget as forget_events, write as write_events};
 pub use image::{ImageSource, Resolver};
@@ -34,6 +36,7 @@ pub use kind::{
 };
 pub use lead::Term;
 pub use logs::LogLines;
+pub(crate) use pipeline::phase_name;
 pub use snapshot::{Planning, SpecKey, Specs};
 pub use state::{Core, now};
 pub use view::{Listed, Row, Table, View};
