@@ -61,10 +61,7 @@ struct Kept {
 ///
 /// # Errors
 /// Another agent runs on the data directory, or the host lacks what is needed; the error says what.
-pub async fn run(
-    options: Options,
-    shutdown: impl Future<Output = ()>,
-) -> Result<(), AgentError> {
+pub async fn run(options: Options, shutdown: impl Future<Output = ()>) -> Result<(), AgentError> {
     let data = DataDirectory::take(&options.data_dir)?;
     let vault = Arc::new(Vault::open(data.state())?);
     let kept = load(&vault)?;
@@ -115,7 +112,8 @@ impl Agent {
         let identity = identity::load(options)?;
         let directory = |name: &str| -> Result<std::path::PathBuf, AgentError> {
             let path = options.run_dir.join(name);
-            make_private(&path).map_err(|source| AgentError::Directory { path: path.clone(), source })?;
+            make_private(&path)
+                .map_err(|source| AgentError::Directory { path: path.clone(), source })?;
             Ok(path)
         };
         let paths = Paths {

@@ -225,20 +225,19 @@ impl Supervisor {
             tracing::error!(error = told(failure), "a TCP route is not served");
         }
         running.incomplete = !failures.is_empty();
-        running.client.listen(&self.sockets.all()).await?;
-        let Some(table) = table else { return Ok(()) };
-        match running.client.table((*table).clone()).await {
-            Ok(generation) => {
-                self.acknowledge.send_replace(Some(generation));
-                Ok(())
+        // The table comes first: whoever is accepted is served by it.
+        if let Some(table) = table {
+            match running.client.table((*table).clone()).await {
+                Ok(generation) => drop(self.acknowledge.send_replace(Some(generation))),
+                // What held before still holds.
+                Err(ClientError::Refused { reason }) => {
+                    tracing::error!(reason, "the proxy refused a table");
+                }
+                Err(error) => return Err(error.into()),
             }
-            // What held before still holds.
-            Err(ClientError::Refused { reason }) => {
-                tracing::error!(reason, "the proxy refused a table");
-                Ok(())
-            }
-            Err(error) => Err(error.into()),
         }
+        running.client.listen(&self.sockets.all()).await?;
+        Ok(())
     }
 
     fn host(&self) -> IpAddr {

@@ -256,7 +256,10 @@ fn set_up(
     base: &Base,
     wanted: &Arc<Wanted>,
 ) -> Result<Filter, NetworkError> {
-    let existing = occupied(&options.slug)?;
+    // Links of an earlier run of ours are no strangers.
+    let own: Vec<String> = ports(&options.slug)?.into_iter().map(|port| port.name).collect();
+    let mut existing = occupied(&options.slug)?;
+    existing.retain(|occupied| !own.contains(&occupied.interface));
     check_free(options.subnet, &existing)?;
     check_free(options.services, &existing)?;
     fs::create_dir_all(&options.namespaces)

@@ -49,11 +49,14 @@ async fn three_instances_live_are_found_heal_and_go() {
     let own = world.inside(first, "cat /etc/resolv.conf /etc/hosts /etc/hostname");
     assert!(own.contains("nameserver 10.201.7.1\nsearch production.internal"), "{own}");
     assert!(own.contains("10.201.7.2\tweb-production-1"), "{own}");
-    let page = world.inside(first, "wget -q -T 10 -O - http://10.231.0.1/");
+    let page = world.fetch(first, "http://10.231.0.1/");
     assert_eq!(page, "hello\n", "the service address");
-    let page = world.inside(first, "wget -q -T 2 -O - http://10.201.7.4:8080/");
+    let page = world.fetch(first, "http://10.201.7.4:8080/");
     assert!(!page.contains("hello"), "another environment was reached");
-    let env = std::fs::read(format!("/proc/{}/environ", first.pid.unwrap())).unwrap();
+    // The first process is our init; the app is its only child.
+    let init = first.pid.unwrap();
+    let app = std::fs::read_to_string(format!("/proc/{init}/task/{init}/children")).unwrap();
+    let env = std::fs::read(format!("/proc/{}/environ", app.trim())).unwrap();
     let env = String::from_utf8_lossy(&env).replace('\0', "\n");
     assert!(env.contains("FREEHOLD_INSTANCE=web-production-1\n"), "{env}");
 
@@ -79,8 +82,7 @@ async fn three_instances_live_are_found_heal_and_go() {
     let mut fewer = entries.clone();
     fewer[1].wanted = Wanted::Stop;
     world.assign(fewer, workloads.clone());
-    let stopped =
-        world.reports(|status| status.instances[1].state == InstanceState::Stopped).await;
+    let stopped = world.reports(|status| status.instances[1].state == InstanceState::Stopped).await;
     assert_eq!(stopped.instances[0].pid, status.instances[0].pid);
     assert_eq!(stopped.instances[2].pid, status.instances[2].pid);
     world.assign(vec![entries[0].clone()], workloads);

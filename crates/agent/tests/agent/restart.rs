@@ -68,7 +68,8 @@ async fn a_killed_agent_is_followed_by_one_that_takes_over() {
 
     // Every number once and in order, across the agent's death.
     let instance = after.instances[0].instance.clone();
-    let request = api::protocol::LogRequest { id: "c".into(), instance, tail: 50_000, follow: true };
+    let request =
+        api::protocol::LogRequest { id: "c".into(), instance, tail: 50_000, follow: true };
     world.server.say(&api::protocol::Down::Logs(request));
     let mut lines = world.server.lines.lock().await;
     for expected in 1..=500_u64 {

@@ -60,6 +60,7 @@ impl World {
         let root = PathBuf::from(format!("/tmp/freehold-agent-{slug}"));
         let run_dir = PathBuf::from(format!("/dev/shm/freehold-agent-{slug}"));
         let namespace_file = PathBuf::from(format!("/dev/shm/freehold-host-{slug}"));
+        clear(slug, &run_dir);
         let _ = fs::remove_dir_all(&root);
         fs::create_dir_all(root.join("registry")).unwrap();
         net::namespace::delete(&namespace_file).unwrap();
@@ -226,9 +227,8 @@ impl World {
             })
             .await;
         let mut known = self.server.acknowledged.clone();
-        let in_place = known.wait_for(|known| {
-            known.network >= generation && known.ingress >= Some(generation)
-        });
+        let in_place = known
+            .wait_for(|known| known.network >= generation && known.ingress >= Some(generation));
         let waited = tokio::time::timeout(PATIENCE, in_place).await.is_ok();
         assert!(waited, "tables are not in place\n{}", self.agent_log());
         status
@@ -269,6 +269,17 @@ impl World {
         traces
     }
 
+    /// Fetches a page from an instance's network; gives it or the error.
+    pub fn fetch(&self, status: &InstanceStatus, url: &str) -> String {
+        let pid = status.pid.unwrap().to_string();
+        let output = Command::new("nsenter")
+            .args(["--target", &pid, "--net", "--", "curl", "-sS", "--max-time", "3", url])
+            .output()
+            .unwrap();
+        let (out, err) = (output.stdout, output.stderr);
+        format!("{}{}", String::from_utf8_lossy(&out), String::from_utf8_lossy(&err))
+    }
+
     /// Runs something inside an instance; gives its output.
     pub fn inside(&self, status: &InstanceStatus, script: &str) -> String {
         let pid = status.pid.unwrap().to_string();
@@ -290,25 +301,32 @@ impl Drop for World {
             let _ = agent.kill();
             let _ = agent.wait();
         }
-        // An agent that starts ephemeral and stops at once clears away what is left.
-        if self.run_dir.exists() {
-            self.ephemeral();
-            self.start_agent();
-            let mut agent = self.agent.take().unwrap();
-            for _ in 0..600 {
-                if self.agent_log().matches("the agent runs").count() > 0 {
-                    break;
-                }
-                std::thread::sleep(Duration::from_millis(10));
-            }
-            std::thread::sleep(Duration::from_millis(500));
-            let pid = Pid::from_raw(i32::try_from(agent.id()).unwrap()).unwrap();
-            let _ = rustix::process::kill_process(pid, Signal::TERM);
-            let _ = agent.wait();
-        }
+        clear(&self.slug, &self.run_dir);
         let _ = net::namespace::delete(self.namespace.path());
         let _ = fs::remove_dir_all(&self.root);
     }
+}
+
+/// Kills what a failed test left running and removes its mounts, cgroups and files.
+fn clear(slug: &str, run_dir: &Path) {
+    let ours = run_dir.to_str().unwrap();
+    for process in fs::read_dir("/proc").unwrap().flatten() {
+        let words = fs::read(process.path().join("cmdline")).unwrap_or_default();
+        let pid = process.file_name().to_str().and_then(|name| name.parse().ok());
+        if let Some(pid) = pid.and_then(Pid::from_raw)
+            && String::from_utf8_lossy(&words).contains(ours)
+        {
+            let _ = rustix::process::kill_process(pid, Signal::KILL);
+        }
+    }
+    for namespace in net::namespace::list(&run_dir.join("namespaces")).unwrap_or_default() {
+        let _ = net::namespace::delete(&namespace);
+    }
+    if let Ok(layout) = agent::cgroup::Layout::of_this_host() {
+        let path = PathBuf::from(format!("/freehold-{slug}"));
+        let _ = agent::cgroup::Cgroup::at(&layout, &path).remove();
+    }
+    let _ = fs::remove_dir_all(run_dir);
 }
 
 /// An executable with the agent's roles.
