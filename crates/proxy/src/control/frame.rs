@@ -73,8 +73,8 @@ impl FrameSocket {
         Self { stream }
     }
 
-    /// Sends one message with descriptors attached. Not cancel-safe: a dropped future may leave half
-    /// a frame behind, the connection is of no more use then.
+    /// Sends one message with descriptors attached. Not cancel-safe: a dropped future may leave
+    /// half a frame behind, the connection is of no more use then.
     ///
     /// # Errors
     /// When the socket fails or the message is beyond the limits.
