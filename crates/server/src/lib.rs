@@ -6,6 +6,7 @@
 //! * [`oci`] is the embedded image registry;
 //! * [`http`] is the API that users and agents see.
 
+pub mod access;
 pub mod control;
 pub mod core;
 pub mod http;

@@ -11,8 +11,8 @@ use oci_client::client::{Certificate, CertificateEncoding, ClientConfig, ClientP
 use oci_client::errors::{OciDistributionError, OciErrorCode};
 use oci_client::secrets::RegistryAuth;
 
-use crate::core::ImageSource;
-use crate::oci::Registry;
+use crate::core::{Found, ImageSource};
+use crate::oci::{Registry, RepositoryName};
 
 /// How long a registry off the cluster may take to connect and to answer.
 const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
@@ -26,15 +26,23 @@ impl ImageSource for Own {
         &self,
         _: Option<&Remote>,
         reference: &Reference,
-    ) -> Result<Option<Digest>, ApiError> {
-        let registry = self.0.clone();
-        let (repository, wanted) = (reference.path().to_owned(), reference.wanted());
-        let resolve = move || registry.resolve(&repository, &wanted);
-        let failed = |error: String| ApiError::new(ErrorCode::Unavailable, error);
-        let found =
-            tokio::task::spawn_blocking(resolve).await.map_err(|e| failed(e.to_string()))?;
-        let found = found.map_err(|error| failed(error.to_string()))?;
-        found.map(|found| digest(&found.digest.to_string())).transpose()
+    ) -> Result<Option<Found>, ApiError> {
+        let failed = |error: &dyn std::fmt::Display| {
+            ApiError::new(ErrorCode::Unavailable, error.to_string())
+        };
+        let Ok(repository) = reference.path().parse::<RepositoryName>() else { return Ok(None) };
+        loop {
+            let name = (repository.as_str(), reference.wanted());
+            let found = self.0.resolve(name.0, &name.1).await.map_err(|e| failed(&e))?;
+            let Some(found) = found else { return Ok(None) };
+            let hold = self.0.hold(repository.clone(), found.digest);
+            // Between the two it may have been deleted: what is there now is held.
+            let now = self.0.resolve(name.0, &name.1).await.map_err(|e| failed(&e))?;
+            if now.is_some_and(|now| now.digest == found.digest) {
+                let digest = digest(&found.digest.to_string())?;
+                return Ok(Some(Found { digest, hold: Some(Box::new(hold)) }));
+            }
+        }
     }
 }
 
@@ -47,9 +55,9 @@ impl ImageSource for Others {
         &self,
         registry: Option<&Remote>,
         reference: &Reference,
-    ) -> Result<Option<Digest>, ApiError> {
+    ) -> Result<Option<Found>, ApiError> {
         if let Some(pinned) = reference.digest() {
-            return digest(&pinned.to_string()).map(Some);
+            return digest(&pinned.to_string()).map(outside);
         }
         let unavailable = |error: &dyn std::fmt::Display| {
             let message = format!("ask a registry about {reference}: {error}");
@@ -66,7 +74,7 @@ impl ImageSource for Others {
                 ApiError::new(ErrorCode::Invalid, error.to_string())
             })?;
         match client.fetch_manifest_digest(&name, &auth).await {
-            Ok(found) => digest(&found).map(Some),
+            Ok(found) => digest(&found).map(outside),
             Err(error) if is_unknown(&error) => Ok(None),
             Err(error) => Err(unavailable(&error)),
         }
@@ -105,6 +113,11 @@ fn is_unknown(error: &OciDistributionError) -> bool {
         OciDistributionError::ServerError { code, .. } => *code == 404,
         _ => false,
     }
+}
+
+/// An image that is not ours to keep.
+fn outside(digest: Digest) -> Option<Found> {
+    Some(Found { digest, hold: None })
 }
 
 fn digest(text: &str) -> Result<Digest, ApiError> {

@@ -11,4 +11,4 @@ mod upkeep;
 
 pub use driver::{Controller, Driver};
 pub use start::start;
-pub use upkeep::{collect_garbage, images_in_use};
+pub use upkeep::collect_garbage;

@@ -1,6 +1,5 @@
 //! Upkeep: forgets old events and old revisions of the store, collects images nobody uses.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -8,6 +7,7 @@ use async_trait::async_trait;
 use store::Revision;
 
 use super::driver::Controller;
+use crate::access::Releases;
 use crate::core::{Core, Kind, StoredEvent, forget_events};
 use crate::oci::Registry;
 
@@ -102,21 +102,13 @@ impl Controller for Garbage {
 ///
 /// # Errors
 /// When the registry's disk can't be read.
-pub async fn collect_garbage(core: &Core, registry: &Arc<Registry>) -> Result<String, String> {
-    let in_use = images_in_use(core);
-    let registry = registry.clone();
-    let collected = tokio::task::spawn_blocking(move || registry.gc(&in_use)).await;
-    match collected {
-        Ok(Ok(report)) if report.blobs == 0 => Ok(String::new()),
-        Ok(Ok(report)) => Ok(format!("{} blobs, {} bytes removed", report.blobs, report.bytes)),
-        Ok(Err(error)) => Err(error.to_string()),
-        Err(error) => Err(error.to_string()),
+pub async fn collect_garbage(core: &Arc<Core>, registry: &Registry) -> Result<String, String> {
+    let report = registry.gc(&Releases(core.clone())).await.map_err(|error| error.to_string())?;
+    if report.contents_removed == 0 && report.manifests_removed == 0 {
+        return Ok(String::new());
     }
-}
-
-/// Digests of the images of all releases.
-#[must_use]
-pub fn images_in_use(core: &Core) -> BTreeSet<String> {
-    let view = core.view();
-    view.releases.values().map(|release| release.image.digest.to_string()).collect()
+    Ok(format!(
+        "{} manifests and {} contents removed, {} bytes freed",
+        report.manifests_removed, report.contents_removed, report.bytes_freed
+    ))
 }

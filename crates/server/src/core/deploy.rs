@@ -51,7 +51,8 @@ impl Core {
                 .hint("add image = \"…\" to the manifest or give --image"));
         };
         let (registries, _) = self.registries(&view);
-        let image = self.resolver.pin(reference, &registries).await?;
+        // Held until the release that uses it is written.
+        let (image, _held) = self.resolver.pin(reference, &registries).await?;
         let app = view.apps.get(manifest.app().as_str());
         if let Some(app) = app.filter(|app| app.team != *manifest.team()) {
             let message = format!("app {} belongs to team {}", app.name, app.team);

@@ -9,6 +9,17 @@ use api::release::Image;
 use async_trait::async_trait;
 use image::Reference;
 
+/// What a reference stands for.
+pub struct Found {
+    /// The digest of the manifest or index.
+    pub digest: Digest,
+    /// Keeps the image from being deleted until who uses it is written down.
+    pub hold: Option<Held>,
+}
+
+/// Something that keeps an image while it lives.
+pub type Held = Box<dyn std::any::Any + Send + Sync>;
+
 /// Finds the digest behind a reference of one registry.
 #[async_trait]
 pub trait ImageSource: Send + Sync {
@@ -20,7 +31,7 @@ pub trait ImageSource: Send + Sync {
         &self,
         registry: Option<&Registry>,
         reference: &Reference,
-    ) -> Result<Option<Digest>, ApiError>;
+    ) -> Result<Option<Found>, ApiError>;
 }
 
 /// Resolves references: the cluster's own by one source, all others by another.
@@ -34,11 +45,15 @@ pub struct Resolver {
 }
 
 impl Resolver {
-    /// Pins a reference to its content.
+    /// Pins a reference to its content, and keeps that as long as the second value lives.
     ///
     /// # Errors
     /// When it is not a reference, there is no such image, or its registry does not answer.
-    pub async fn pin(&self, text: &str, registries: &[Registry]) -> Result<Image, ApiError> {
+    pub async fn pin(
+        &self,
+        text: &str,
+        registries: &[Registry],
+    ) -> Result<(Image, Option<Held>), ApiError> {
         let reference: Reference = text.parse().map_err(|error: image::ReferenceError| {
             ApiError::new(ErrorCode::Invalid, error.to_string())
                 .hint("write REPOSITORY:TAG or REPOSITORY@sha256:…, with HOST/ before for others")
@@ -56,7 +71,7 @@ impl Resolver {
             })
         });
         let source = if registry.is_some() { &self.others } else { &self.own };
-        let Some(digest) = source.resolve(registry.as_ref(), &reference).await? else {
+        let Some(found) = source.resolve(registry.as_ref(), &reference).await? else {
             let message = format!("there is no image {text}");
             let hint = match &registry {
                 None => "push it first: freehold image push, skopeo copy, podman push".to_owned(),
@@ -64,11 +79,12 @@ impl Resolver {
             };
             return Err(ApiError::new(ErrorCode::NotFound, message).hint(hint));
         };
-        Ok(Image {
+        let image = Image {
             registry: registry.map(|registry| registry.host),
             repository: reference.path().to_owned(),
             tag: reference.tag().map(str::to_owned),
-            digest,
-        })
+            digest: found.digest,
+        };
+        Ok((image, found.hold))
     }
 }

@@ -29,7 +29,7 @@ pub use change::{Change, CommitError, store_error};
 
 pub use events::{EventQueue, Events};
 pub(crate) use events::{forget as forget_events, write as write_events};
-pub use image::{ImageSource, Resolver};
+pub use image::{Found, Held, ImageSource, Resolver};
 pub use kind::{
     Kind, ServiceAddress, StoredCertificate, StoredEvent, StoredRegistry, StoredSecret,
     StoredToken, place_name, release_name, secret_name,

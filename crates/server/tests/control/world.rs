@@ -1,0 +1,291 @@
+//! A server's core with its controllers on a memory store, and agents below it.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use api::assignment::{Assignment, Wanted};
+use api::deployment::Phase;
+use api::environment::Environment;
+use api::error::ApiError;
+use api::frame::Decoder;
+use api::host::Capacity;
+use api::id::{EnvironmentName, Generation, HostId};
+use api::operation::{DeployAnswer, DeployRequest};
+use api::protocol::{Acknowledge, Down};
+use api::registry::Registry as Remote;
+use api::status::{Exit, ExitCause, HostStatus, InstanceState, InstanceStatus};
+use api::unit::{Bytes, MilliCpu};
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use server::control::{self, Driver};
+use server::core::{
+    Agents, Cache, Caller, Change, Core, Events, Found, ImageSource, Planning, Resolver, Term, now,
+};
+use store::{MemoryStore, Store};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// How long anything that is awaited may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+pub(crate) struct World {
+    pub(crate) core: Arc<Core>,
+    pub(crate) store: Arc<MemoryStore>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+    _dir: tempfile::TempDir,
+}
+
+/// Knows every image whose repository is `img`: the digest says the tag.
+struct Images;
+
+#[async_trait]
+impl ImageSource for Images {
+    async fn resolve(
+        &self,
+        _: Option<&Remote>,
+        reference: &image::Reference,
+    ) -> Result<Option<Found>, ApiError> {
+        let known = reference.path() == "img";
+        let digest = image::Digest::of(reference.wanted().as_bytes()).to_string();
+        let found = || Found { digest: digest.parse().expect("a digest"), hold: None };
+        Ok(known.then(found))
+    }
+}
+
+impl World {
+    pub(crate) async fn start() -> Self {
+        Self::on(Arc::new(MemoryStore::new())).await
+    }
+
+    /// Another server on the same store; it takes the lead.
+    pub(crate) async fn second_server(&self) -> Self {
+        Self::on(self.store.clone()).await
+    }
+
+    async fn on(store: Arc<MemoryStore>) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let (events, queue) = Events::new();
+        drop(queue);
+        let shared: Arc<dyn Store> = store.clone();
+        let core = Arc::new(Core {
+            cluster: "test".into(),
+            instance_range: "10.9.0.0/16".parse().unwrap(),
+            service_range: "10.8.0.0/16".parse().unwrap(),
+            https_port: None,
+            cache: Cache::open(shared.as_ref()).await.unwrap(),
+            store: shared.clone(),
+            agents: Agents::default(),
+            events,
+            keyring: Arc::new(pki::Keyring::generate()),
+            driver: Driver::default(),
+            resolver: Resolver {
+                own: Arc::new(Images),
+                others: Arc::new(Images),
+                own_names: Vec::new(),
+            },
+            planning: Mutex::new(Planning::default()),
+        });
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        tasks.spawn(core.cache.clone().run(shared.clone(), stop.clone()));
+        environments(&core).await;
+        let term = Term::take(shared.as_ref(), "s").await.unwrap();
+        let registry = server::oci::Registry::open(dir.path(), server::oci::Options::default());
+        let registry = Arc::new(registry.unwrap());
+        control::start(&core, &registry, term, &tasks, &stop);
+        Self { core, store, tasks, stop, _dir: dir }
+    }
+
+    pub(crate) async fn stop(self) {
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    pub(crate) async fn deploy(
+        &self,
+        app: &str,
+        instances: u32,
+        image: &str,
+        dry_run: bool,
+    ) -> Result<DeployAnswer, ApiError> {
+        self.send(app, instances, image, &format!("{app}.example.com"), dry_run).await
+    }
+
+    pub(crate) async fn deploy_with_route(
+        &self,
+        app: &str,
+        host: &str,
+    ) -> Result<DeployAnswer, ApiError> {
+        self.send(app, 1, "img:1", host, false).await
+    }
+
+    async fn send(
+        &self,
+        app: &str,
+        instances: u32,
+        image: &str,
+        host: &str,
+        dry_run: bool,
+    ) -> Result<DeployAnswer, ApiError> {
+        let manifest = serde_json::json!({
+            "app": app, "team": "t",
+            "process": { "port": 8080 },
+            "scale": { "instances": instances },
+            "rollout": { "start_within": "1s" },
+            "routes": { "hosts": [host] },
+            "on": { "production": { "routes": { "hosts": [format!("www.{host}")] } } },
+        });
+        let manifest = manifest.as_object().unwrap().clone();
+        let request =
+            DeployRequest { manifest, image: Some(image.into()), environment: None, dry_run };
+        self.core.deploy(&Caller::platform(), request).await
+    }
+
+    pub(crate) async fn wait(&self, what: &str, check: impl Fn(&Core) -> bool) {
+        let started = Instant::now();
+        while !check(&self.core) {
+            let view = self.core.view();
+            let deployments: Vec<_> =
+                view.deployments.values().map(|row| row.document.body.clone()).collect();
+            assert!(
+                started.elapsed() < PATIENCE,
+                "waited for {what}; deployments {deployments:?}, instances {:?}, controllers {:?}",
+                self.core.instances(None, None),
+                self.core.driver.list()
+            );
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    pub(crate) async fn wait_phase(&self, app: &str, environment: &str, phase: Phase) {
+        let (app, environment) = (app.parse().unwrap(), EnvironmentName::new(environment).unwrap());
+        self.wait(&format!("{app} in {environment} to be {phase:?}"), |core| {
+            core.view().deployment(&environment, &app).is_some_and(|row| row.phase == phase)
+        })
+        .await;
+    }
+
+    /// Connects an agent that does what it is told; `speed` is how much of it at a time.
+    pub(crate) async fn agent(&self, host: &str, _speed: f64) -> Agent {
+        let host = HostId::new(host).unwrap();
+        self.core.welcome(&host).await.unwrap();
+        let agent = Agent { broken: Arc::new(Mutex::new(BTreeSet::new())) };
+        let run = run_agent(self.core.clone(), host, agent.broken.clone(), self.stop.clone());
+        self.tasks.spawn(run);
+        agent
+    }
+}
+
+pub(crate) struct Agent {
+    broken: Arc<Mutex<BTreeSet<u32>>>,
+}
+
+impl Agent {
+    /// From now on instances of this release die.
+    pub(crate) fn break_release(&self, release: u32) {
+        self.broken.lock().insert(release);
+    }
+}
+
+async fn environments(core: &Core) {
+    if !core.view().environments.is_empty() {
+        return;
+    }
+    let mut change = Change::new();
+    for (name, order) in [("staging", 1), ("production", 2)] {
+        let name = EnvironmentName::new(name).unwrap();
+        let host_labels = std::collections::BTreeMap::new();
+        change = change.create(&Environment { name, order, host_labels, created: now() });
+    }
+    core.commit(change).await.unwrap();
+}
+
+/// Reads its stream, moves each instance one state on every few milliseconds, and reports.
+async fn run_agent(
+    core: Arc<Core>,
+    host: HostId,
+    broken: Arc<Mutex<BTreeSet<u32>>>,
+    stop: CancellationToken,
+) {
+    let (_end, mut frames) = Agents::connect(&core, &host);
+    let mut decoder = Decoder::new();
+    let mut assignment = Assignment::empty(host.clone());
+    let mut status = HostStatus {
+        host: host.clone(),
+        generation: Generation(0),
+        capacity: Capacity {
+            cpu: MilliCpu(64_000),
+            memory: Bytes::mib(64_000),
+            pids: 30_000,
+            disk: Bytes::mib(64_000),
+            instances: 253,
+        },
+        version: "test".into(),
+        instances: Vec::new(),
+    };
+    core.agents.report(status.clone());
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            frame = frames.recv() => {
+                let Some(frame) = frame else { return };
+                decoder.push(&frame);
+                while let Some(down) = decoder.next::<Down>().unwrap() {
+                    match down {
+                        Down::Assignment { assignment: new, .. } => assignment = new,
+                        Down::Network(table) => {
+                            let ingress = Some(table.generation);
+                            let has = Acknowledge { network: table.generation, ingress };
+                            core.agents.acknowledge(&host, has);
+                        }
+                        _ => {}
+                    }
+                }
+            }
+            () = tokio::time::sleep(Duration::from_millis(3)) => {
+                let before = status.clone();
+                advance(&mut status, &assignment, &broken.lock());
+                if status != before {
+                    core.agents.report(status.clone());
+                }
+            }
+        }
+    }
+}
+
+fn advance(status: &mut HostStatus, assignment: &Assignment, broken: &BTreeSet<u32>) {
+    use InstanceState::{Healthy, Preparing, Starting, Stopped, Stopping, Waiting};
+    status.generation = assignment.generation;
+    status.instances.retain(|known| assignment.entry(&known.instance).is_some());
+    for entry in &assignment.entries {
+        let at = status.instances.binary_search_by(|s| s.instance.cmp(&entry.instance));
+        let at = at.unwrap_or_else(|at| {
+            let fresh = InstanceStatus {
+                instance: entry.instance.clone(),
+                state: Preparing,
+                since: now(),
+                pid: None,
+                restarts: 0,
+                last_exit: None,
+                message: String::new(),
+            };
+            status.instances.insert(at, fresh);
+            at
+        });
+        let instance = &mut status.instances[at];
+        let dies = broken.contains(&entry.release.0);
+        instance.state = match (entry.wanted, instance.state) {
+            (_, Stopped) | (Wanted::Stop, Stopping) => Stopped,
+            (Wanted::Stop, _) => Stopping,
+            (_, Preparing) => Starting,
+            (_, Waiting) => Waiting,
+            (_, _) if dies => {
+                instance.last_exit = Some(Exit { cause: ExitCause::Exited(7), at: now() });
+                Waiting
+            }
+            (_, _) => Healthy,
+        };
+    }
+}
