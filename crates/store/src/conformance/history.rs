@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{delete, get, put, run, stand, value_at};
+use super::steps::{delete, get, put, run, stand, value_at};
 use crate::{KeyRange, Op, Relist, Revision, Store, StoreError, Txn, read_all};
 
 pub(super) async fn the_past_can_be_read(store: Arc<dyn Store>) {

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::steps::{get, put, run, stand};
 use super::watches::next_events;
-use super::{get, put, run, stand};
 use crate::{EventKind, Fault, LeaseId, Op, Store, StoreError, Txn, WatchRequest};
 
 const LONG: Duration = Duration::from_secs(600);

@@ -14,100 +14,11 @@
 //! Cases panic with what they saw. They compare revisions only relative to where the store stood,
 //! since an engine with a life of its own need not begin at [`Revision::FIRST`](crate::Revision).
 
+mod case;
 mod history;
 mod leases;
+mod steps;
 mod transactions;
 mod watches;
 
-use std::future::Future;
-use std::sync::Arc;
-
-use futures_util::future::BoxFuture;
-
-use crate::{Got, KeyValue, Op, Revision, Store, Txn, TxnAnswer};
-
-/// One thing a backend must do.
-pub struct Case {
-    /// Which.
-    pub name: &'static str,
-    run: fn(Arc<dyn Store>) -> BoxFuture<'static, ()>,
-}
-
-impl Case {
-    /// Runs it on an empty store.
-    pub async fn run(&self, store: Arc<dyn Store>) {
-        (self.run)(store).await;
-    }
-}
-
-macro_rules! cases {
-    ($($module:ident :: $name:ident),* $(,)?) => {
-        [$(Case { name: stringify!($name), run: |store| Box::pin($module::$name(store)) }),*]
-    };
-}
-
-/// Every case.
-#[must_use]
-pub fn cases() -> Vec<Case> {
-    cases![
-        transactions::one_revision_each,
-        transactions::compares_decide,
-        transactions::absent_keys_compare_as_zero,
-        transactions::reads_see_writes_before_them,
-        transactions::nothing_changed_makes_no_revision,
-        transactions::a_key_is_written_once,
-        transactions::limits_refuse,
-        transactions::many_writers_of_one_counter,
-        history::the_past_can_be_read,
-        history::pages_cover_a_range,
-        history::any_bytes_are_keys,
-        history::compaction_forgets,
-        history::status_tells,
-        watches::past_and_present_without_gap,
-        watches::only_what_is_asked_for,
-        watches::progress_is_told,
-        watches::compacted_history_ends_a_watch,
-        watches::a_slow_reader_is_cut_off,
-        watches::another_identity_ends_watches,
-        leases::keys_go_with_a_revoked_lease,
-        leases::keys_go_with_an_expired_lease,
-        leases::a_put_moves_a_key_between_leases,
-        leases::unknown_leases_are_refused,
-    ]
-    .into()
-}
-
-/// Runs every case, each on a store of its own.
-pub async fn suite<F: Future<Output = Arc<dyn Store>>>(make: impl Fn() -> F) {
-    for case in cases() {
-        eprintln!("conformance: {}", case.name);
-        case.run(make().await).await;
-    }
-}
-
-async fn put(store: &dyn Store, key: &str, value: &str) -> Revision {
-    let txn = Txn::of([Op::put(key.to_owned(), value.to_owned())]);
-    store.txn(txn).await.expect("put").revision
-}
-
-async fn delete(store: &dyn Store, key: &str) -> Revision {
-    store.txn(Txn::of([Op::delete(key.to_owned())])).await.expect("delete").revision
-}
-
-async fn run(store: &dyn Store, txn: Txn) -> TxnAnswer {
-    store.txn(txn).await.expect("transaction")
-}
-
-async fn get(store: &dyn Store, key: &str) -> Option<KeyValue> {
-    let Got { kv, .. } = store.get(key.as_bytes(), None).await.expect("get");
-    kv
-}
-
-async fn value_at(store: &dyn Store, key: &str, at: Revision) -> Option<String> {
-    let got = store.get(key.as_bytes(), Some(at)).await.expect("get of the past");
-    got.kv.map(|kv| String::from_utf8_lossy(&kv.value).into_owned())
-}
-
-async fn stand(store: &dyn Store) -> Revision {
-    store.status().await.expect("status").revision
-}
+pub use case::{Case, cases, suite};

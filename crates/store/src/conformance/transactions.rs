@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{delete, get, put, run, stand};
+use super::steps::{delete, get, put, run, stand};
 use crate::limits::{MAX_KEY_BYTES, MAX_REQUEST_BYTES, MAX_TXN_OPS};
 use crate::{
     Compare, Fault, KeyRange, Op, OpResult, Relation, Revision, Store, StoreError, Target, Txn,

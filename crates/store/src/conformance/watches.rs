@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use tokio::time::timeout;
 
-use super::{delete, put, run, stand};
+use super::steps::{delete, put, run, stand};
 use crate::limits::MAX_WATCH_EVENTS;
 use crate::{
     Event, EventKind, Op, Relist, Revision, Store, StoreError, Txn, WatchBatch, WatchRequest,
