@@ -98,7 +98,8 @@ pub(crate) fn encode<T: Serialize>(value: &T) -> io::Result<Vec<u8>> {
 /// Takes one frame off the front of a buffer, if it is whole.
 ///
 /// # Errors
-/// The length passes [`MAX_FRAME`] or the body is not such a value; the connection is beyond repair.
+/// The length passes [`MAX_FRAME`] or the body is not such a value; the connection is beyond
+/// repair.
 pub(crate) fn decode<T: DeserializeOwned>(buffer: &mut Vec<u8>) -> io::Result<Option<T>> {
     let Some(head) = buffer.first_chunk::<4>() else { return Ok(None) };
     let length = u32::from_be_bytes(*head) as usize;

@@ -79,8 +79,9 @@ fn forbidden_calls_are_refused() {
     }
     let world = World::new();
     let script = "mount -t tmpfs x /tmp 2>&1 | head -1; unshare -r true 2>&1 | head -1; \
-        chroot / true 2>&1 | head -1; hostname other 2>&1 | head -1; ls /proc/1/root 2>&1 | head -1; \
-        cat /proc/kcore 2>/dev/null | wc -c; ls /sys/firmware | wc -l; ls /sys/fs/cgroup 2>&1 | wc -l";
+        chroot / true 2>&1 | head -1; hostname other 2>&1 | head -1; \
+        ls /proc/1/root 2>&1 | head -1; cat /proc/kcore 2>/dev/null | wc -c; \
+        ls /sys/firmware | wc -l; ls /sys/fs/cgroup 2>&1 | wc -l";
     let mut spec = world.spec("calls", script);
     spec.user = "0".to_owned();
     let output = world.said(&spec);
@@ -97,9 +98,9 @@ fn devices_are_the_few_that_harm_nobody() {
         return;
     }
     let world = World::new();
-    let script = "ls /dev | tr '\\n' ' '; echo; head -c 4 /dev/zero | wc -c; head -c 4 /dev/urandom | wc -c; \
-        echo x > /dev/null && echo null; echo s > /dev/shm/s && cat /dev/shm/s; echo o > /dev/stdout; \
-        cat /proc/self/cgroup";
+    let script = "ls /dev | tr '\\n' ' '; echo; head -c 4 /dev/zero | wc -c; \
+        head -c 4 /dev/urandom | wc -c; echo x > /dev/null && echo null; \
+        echo s > /dev/shm/s && cat /dev/shm/s; echo o > /dev/stdout; cat /proc/self/cgroup";
     let output = world.said(&world.spec("dev", script));
     let mut lines = output.lines();
     let mut names: Vec<&str> = lines.next().unwrap().split_whitespace().collect();
@@ -129,8 +130,8 @@ fn binds_environment_user_and_names() {
     fs::write(host.join("resolv"), "nameserver 10.0.0.1\n").unwrap();
     fs::create_dir(host.join("secrets")).unwrap();
     fs::write(host.join("secrets/key"), "k\n").unwrap();
-    let script = "cat /etc/resolv.conf /run/secrets/key; id -u; id -g; id -G; pwd; echo $HOME; hostname; \
-        echo $HOSTNAME $GREETING; ulimit -n; ulimit -c; \
+    let script = "cat /etc/resolv.conf /run/secrets/key; id -u; id -g; id -G; pwd; echo $HOME; \
+        hostname; echo $HOSTNAME $GREETING; ulimit -n; ulimit -c; \
         echo x 2>/dev/null >> /etc/resolv.conf || echo sealed; ls -ld /etc | cut -c1-10";
     let mut spec = world.spec("binds", script);
     let bind = |from: &str, to: &str| Bind { source: host.join(from), path: to.into() };

@@ -1,3 +1,5 @@
+//! Archives of every format, whole, cut off and hostile, read in chunks of any size.
+
 use super::*;
 
 fn file(name: &str, body: &[u8]) -> Vec<u8> {

@@ -19,7 +19,8 @@ pub(super) enum State {
     Running { pid: u32, started: Moment, health: Health, probe: Probe },
     /// The container was asked to stop or killed; its end is awaited.
     Ending { pid: u32, why: Why, again: Moment },
-    /// `Delete` is under way, or waits to be tried again then; the start after it waits until `next`.
+    /// `Delete` is under way, or waits to be tried again then; the start after it waits until
+    /// `next`.
     Deleting { again: Option<Moment>, next: Option<Moment> },
     /// `Remove` is under way, or waits to be tried again then.
     Removing { again: Option<Moment> },

@@ -143,7 +143,8 @@ proptest! {
             let need = need(cpu * 100, memory * 64);
             let fits = |n: usize| free[n].0 >= cpu * 100 && free[n].1 >= memory * 64;
             let in_rack = |rack: usize| -> u32 {
-                (0..sizes.len()).filter(|n| sizes[*n].2 == rack).map(|n| held[n][app as usize]).sum()
+                let inside = (0..sizes.len()).filter(|n| sizes[*n].2 == rack);
+                inside.map(|n| held[n][app as usize]).sum()
             };
             let fewest = (0..sizes.len()).filter(|n| fits(*n)).map(|n| in_rack(sizes[n].2)).min();
             match Ask::new().place(&mut pool, app, need) {

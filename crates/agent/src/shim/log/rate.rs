@@ -54,7 +54,8 @@ mod tests {
     proptest! {
         #[test]
         fn over_a_longer_time_the_rate_holds(
-            rate in 1000u64..1_000_000, steps in proptest::collection::vec((0u64..50, 1usize..4096), 1..400),
+            rate in 1000u64..1_000_000,
+            steps in proptest::collection::vec((0u64..50, 1usize..4096), 1..400),
         ) {
             let mut now = BoottimeMs(5);
             let mut bucket = Bucket::new(Some(rate), now);
