@@ -10,7 +10,7 @@ mod identity;
 mod options;
 
 use std::future::Future;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,14 +21,14 @@ use api::protocol::{Acknowledge, Hello, VERSION};
 use api::registry::Registry;
 use api::release::Image;
 use api::status::HostStatus;
-use pki::CaBundle;
+use pki::{CaBundle, SwappableIdentity};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::converge::{Clock, Context, Converger, Documents, Paths, StatusReceiver};
 use crate::failure::told;
-use crate::images::{Images, Origins};
+use crate::images::{Images, ImagesError, Origins};
 use crate::ingress::{Ingress, IngressOptions, ProxyCommand};
 use crate::link::{Dialer, Uplink};
 use crate::network::{LocalInstance, Network, NetworkOptions, Wanted};
@@ -65,7 +65,15 @@ pub async fn run(options: Options, shutdown: impl Future<Output = ()>) -> Result
     let data = DataDirectory::take(&options.data_dir)?;
     let vault = Arc::new(Vault::open(data.state())?);
     let kept = load(&vault)?;
-    let agent = Agent::start(&options, &data, vault, kept).await?;
+    let started = Agent::start(&options, &data, vault, kept).await;
+    let agent = match started {
+        Ok(agent) => agent,
+        Err(error) if options.ephemeral => {
+            clear::leftovers(&options).await;
+            return Err(error);
+        }
+        Err(error) => return Err(error),
+    };
     tracing::info!(host = %options.host, "the agent runs");
     shutdown.await;
     tracing::info!(ephemeral = options.ephemeral, "the agent stops");
@@ -110,30 +118,9 @@ impl Agent {
     ) -> Result<Self, AgentError> {
         let authorities = CaBundle::from_pem(options.ca_pem.as_bytes())?;
         let identity = identity::load(options)?;
-        let directory = |name: &str| -> Result<std::path::PathBuf, AgentError> {
-            let path = options.run_dir.join(name);
-            make_private(&path)
-                .map_err(|source| AgentError::Directory { path: path.clone(), source })?;
-            Ok(path)
-        };
-        let paths = Paths {
-            instances: directory("instances")?,
-            logs: data.logs(),
-            scratch: data.scratch(),
-        };
-        let runtime = Arc::new(HostRuntime::open(RuntimeOptions {
-            state_dir: directory("bundles")?,
-            cgroup_parent: clear::cgroup_parent(&options.slug),
-            shim: ShimCommand { exe: options.exe.clone(), args: options.shim_args.clone() },
-            driver: DriverKind::Libcontainer,
-        })?);
-        let network = start_network(options, &kept, &directory("namespaces")?).await?;
-        let origins = Origins::new(&options.servers, &authorities, identity.clone())
-            .map_err(crate::images::ImagesError::from)?;
-        let images = Arc::new(Images::open(&data.images(), origins)?);
-        if let Some(registries) = &kept.registries {
-            images.set_registries(registries)?;
-        }
+        let runtime = Arc::new(open_runtime(options)?);
+        let network = start_network(options, &kept, &directory(options, "namespaces")?).await?;
+        let images = Arc::new(open_images(options, data, &authorities, identity.clone(), &kept)?);
         let capacity = capacity::of_host(options, data.root());
         let context = Arc::new(Context {
             host: options.host.clone(),
@@ -141,9 +128,15 @@ impl Agent {
             runtime: runtime.clone(),
             images: images.clone(),
             network: network.clone(),
-            paths,
+            paths: Paths {
+                instances: directory(options, "instances")?,
+                logs: data.logs(),
+                scratch: data.scratch(),
+            },
             starts: Semaphore::new(Context::starts_at_once()),
         });
+        // Ports that are taken are found before anything runs.
+        let ingress = start_ingress(options, data.root(), kept.ingress.clone()).await?;
         let keeper = Keeper::start(vault.clone(), "assignment");
         let (converger, status) =
             Converger::start(context.clone(), keeper, kept.documents, kept.status, capacity)
@@ -151,7 +144,6 @@ impl Agent {
         if let Err(error) = network.sweep().await {
             tracing::warn!(error = told(&error), "leftovers of an earlier run stay");
         }
-        let ingress = start_ingress(options, data.root(), kept.ingress.clone()).await?;
         let (orders, order_queue) = mpsc::channel(DOCUMENTS);
         let (used, in_use) = watch::channel(Vec::new());
         let agent = Self {
@@ -164,35 +156,46 @@ impl Agent {
             resting: CancellationToken::new(),
         };
         agent.tasks.spawn(converger.run(order_queue, used, agent.resting.clone()));
-        let dialer = Dialer::new(&authorities, identity.clone())?;
-        let (down, documents) = mpsc::channel(DOCUMENTS);
         let (acknowledge, acknowledged) = watch::channel(Acknowledge::default());
         let dispatcher = Dispatcher {
             orders,
             network,
             ingress,
             images: images.clone(),
-            dialer: dialer.clone(),
+            dialer: Dialer::new(&authorities, identity.clone())?,
             logs: data.logs(),
             vault: vault.clone(),
             acknowledge,
         };
         let tables = (kept.network.unwrap_or_default(), kept.ingress);
-        agent.spawn(dispatcher.run(documents, tables));
-        let hello = Hello {
-            version: VERSION,
-            host: options.host.clone(),
-            binary: env!("CARGO_PKG_VERSION").to_owned(),
-            capacity,
-        };
-        let uplink = Uplink { hello, status: status.clone(), acknowledge: acknowledged, down };
-        let servers = options.servers.clone();
-        agent.spawn(crate::link::run(dialer, servers, uplink, agent.ending.clone()));
+        agent.link(options, dispatcher, tables, (status.clone(), acknowledged));
         agent.spawn(keep_status(status.clone(), Keeper::start(vault, "status")));
         agent.spawn(tidy(images, context, in_use, status));
         agent.spawn(identity::refresh(options.clone(), identity));
         agent.tasks.close();
         Ok(agent)
+    }
+
+    /// Holds a stream to the servers, for reports up and documents down.
+    fn link(
+        &self,
+        options: &Options,
+        dispatcher: Dispatcher,
+        tables: (NetworkTable, Option<Arc<IngressTable>>),
+        (status, acknowledge): (StatusReceiver, watch::Receiver<Acknowledge>),
+    ) {
+        let dialer = dispatcher.dialer.clone();
+        let (down, documents) = mpsc::channel(DOCUMENTS);
+        self.spawn(dispatcher.run(documents, tables));
+        let hello = Hello {
+            version: VERSION,
+            host: options.host.clone(),
+            binary: env!("CARGO_PKG_VERSION").to_owned(),
+            capacity: status.borrow().capacity,
+        };
+        let uplink = Uplink { hello, status, acknowledge, down };
+        let servers = options.servers.clone();
+        self.spawn(crate::link::run(dialer, servers, uplink, self.ending.clone()));
     }
 
     /// Runs a task until the agent ends.
@@ -220,6 +223,39 @@ impl Agent {
             clear::host(options, &self.network).await;
         }
     }
+}
+
+/// A directory on tmpfs, made where it is missing.
+fn directory(options: &Options, name: &str) -> Result<PathBuf, AgentError> {
+    let path = options.run_dir.join(name);
+    match make_private(&path) {
+        Ok(()) => Ok(path),
+        Err(source) => Err(AgentError::Directory { path, source }),
+    }
+}
+
+fn open_runtime(options: &Options) -> Result<HostRuntime, AgentError> {
+    Ok(HostRuntime::open(RuntimeOptions {
+        state_dir: directory(options, "bundles")?,
+        cgroup_parent: clear::cgroup_parent(&options.slug),
+        shim: ShimCommand { exe: options.exe.clone(), args: options.shim_args.clone() },
+        driver: DriverKind::Libcontainer,
+    })?)
+}
+
+fn open_images(
+    options: &Options,
+    data: &DataDirectory,
+    authorities: &CaBundle,
+    identity: Arc<SwappableIdentity>,
+    kept: &Kept,
+) -> Result<Images, AgentError> {
+    let origins = Origins::new(&options.servers, authorities, identity);
+    let images = Images::open(&data.images(), origins.map_err(ImagesError::from)?)?;
+    if let Some(registries) = &kept.registries {
+        images.set_registries(registries)?;
+    }
+    Ok(images)
 }
 
 async fn start_network(

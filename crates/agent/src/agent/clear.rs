@@ -44,11 +44,30 @@ pub(super) async fn containers(orders: &mpsc::Sender<Order>, runtime: &Arc<HostR
     let _ = tokio::task::spawn_blocking(rest).await;
 }
 
+/// Removes what an agent left that did not get as far as running anything.
+pub(super) async fn leftovers(options: &Options) {
+    let (slug, namespaces) = (options.slug.clone(), options.run_dir.join("namespaces"));
+    let remove = move || {
+        if let Err(error) = net::link::remove_all(&slug, &namespaces) {
+            tracing::debug!(error = told(&error), "removing links");
+        }
+        if let Err(error) = net::nft::apply(&net::nft::render_removal(&slug)) {
+            tracing::debug!(error = told(&error), "removing the packet filter");
+        }
+    };
+    let _ = tokio::task::spawn_blocking(remove).await;
+    directories(options);
+}
+
 /// Removes network, cgroups and the run directory.
 pub(super) async fn host(options: &Options, network: &Network) {
     if let Err(error) = network.remove().await {
         tracing::warn!(error = told(&error), "removing the network");
     }
+    directories(options);
+}
+
+fn directories(options: &Options) {
     let parent = cgroup_parent(&options.slug);
     match Layout::of_this_host() {
         Ok(layout) => {

@@ -281,3 +281,7 @@ async fn document(
     }
     Err(RegistryError::Digest { url: url.to_owned(), found })
 }
+
+#[cfg(test)]
+#[path = "registry/tests.rs"]
+mod tests;
