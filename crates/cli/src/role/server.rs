@@ -1,0 +1,73 @@
+//! `freehold server`: one server of the control plane.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use ipnet::Ipv4Net;
+
+use super::process::{Supervised, finished, runtime, start_log, stop_signal};
+use crate::failure::Failure;
+
+/// Run a server of the control plane
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// Its directory: state, images, master key
+    #[arg(long, value_name = "DIR")]
+    pub data: PathBuf,
+    /// The cluster's name
+    #[arg(long, value_name = "NAME", default_value = "freehold")]
+    pub cluster: String,
+    /// Its own name
+    #[arg(long, value_name = "NAME")]
+    pub name: String,
+    /// Where the API, the image registry and the agents' streams are served
+    #[arg(long, value_name = "ADDRESS")]
+    pub api: SocketAddr,
+    /// Its certificate, PEM
+    #[arg(long, value_name = "FILE")]
+    pub certificate: PathBuf,
+    /// That certificate's key, PEM
+    #[arg(long, value_name = "FILE")]
+    pub key: PathBuf,
+    /// The cluster's authorities, PEM
+    #[arg(long, value_name = "FILE")]
+    pub authorities: PathBuf,
+    /// Where the first admin's token is written when there is none
+    #[arg(long, value_name = "FILE")]
+    pub admin_token: PathBuf,
+    /// Where instances' addresses come from; each host has a /24 of it
+    #[arg(long, value_name = "CIDR")]
+    pub instance_range: Ipv4Net,
+    /// Where service addresses come from
+    #[arg(long, value_name = "CIDR")]
+    pub service_range: Ipv4Net,
+    /// The port of https as clients see it, when it is not 443
+    #[arg(long, value_name = "PORT")]
+    pub https_port: Option<u16>,
+    #[command(flatten)]
+    pub supervised: Supervised,
+}
+
+/// Runs a server until SIGTERM.
+pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
+    arguments.supervised.follow()?;
+    start_log();
+    let options = server::Options {
+        data: arguments.data,
+        cluster: arguments.cluster,
+        name: arguments.name,
+        api: arguments.api,
+        certificate: arguments.certificate,
+        key: arguments.key,
+        authorities: arguments.authorities,
+        admin_token: arguments.admin_token,
+        instance_range: arguments.instance_range,
+        service_range: arguments.service_range,
+        https_port: arguments.https_port,
+    };
+    runtime()?.block_on(async {
+        let stop = stop_signal()?;
+        finished(Box::pin(server::run(options, stop)).await)
+    })
+}
