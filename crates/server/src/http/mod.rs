@@ -1,0 +1,40 @@
+//! The API that users and agents see: HTTPS, JSON, server-sent events.
+//!
+//! * `table` is the one list of endpoints: path, who may, what comes in, what goes out, and the
+//!   handler, all in one call, so that router, roles and the OpenAPI document can't drift apart;
+//! * `endpoint` turns an entry of it into a route: who asks, may they, what do they ask, answer;
+//! * one file for each kind holds its handlers, which only translate: deciding is the core's;
+//! * `watch` tells changes; `listen` owns sockets, TLS and connections.
+//!
+//! Nothing here writes to the store and nothing keeps state between requests.
+
+mod answer;
+mod apps;
+mod backup;
+mod certificates;
+mod cluster;
+mod document;
+mod endpoint;
+mod environments;
+mod gives;
+mod hosts;
+mod images;
+mod listen;
+mod logs;
+mod registries;
+mod registry_access;
+mod roles;
+mod router;
+mod secrets;
+mod shadow;
+mod table;
+mod takes;
+mod teams;
+mod tokens;
+mod watch;
+
+pub use document::openapi;
+pub use images::ImagesInUse;
+pub use listen::{Serving, serve};
+pub use registry_access::RegistryAccess;
+pub use router::router;
