@@ -1,8 +1,9 @@
-#![expect(unsafe_code, reason = "unshare has no safe form: it changes what a thread may assume")]
 //! Named network namespaces: files with a namespace bound to them, as `ip netns` keeps them.
 //!
 //! No process is forked: a throw-away thread leaves its namespace, binds the new one to the file
 //! and ends. The thread that asks never changes its own namespace.
+
+#![expect(unsafe_code, reason = "unshare has no safe form: it changes what a thread may assume")]
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
