@@ -1,4 +1,5 @@
-//! An agent with its hidden roles, for tests: `agent CONFIGURATION`, `shim …`, `proxy --control PATH`.
+//! An agent with its hidden roles, for tests: `agent CONFIGURATION`, `shim …`, `proxy --control
+//! PATH`.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

@@ -1,7 +1,7 @@
 //! The agent process: puts the parts together, runs them until told to stop, and clears up.
 //!
-//! It starts and serves from what is on its disk; a server is dialled beside. When it ends, containers
-//! and proxy go on, unless it is ephemeral.
+//! It starts and serves from what is on its disk; a server is dialled beside. When it ends,
+//! containers and proxy go on, unless it is ephemeral.
 
 mod capacity;
 mod clear;

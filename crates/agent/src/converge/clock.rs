@@ -7,8 +7,8 @@ use plan::restart::Moment;
 
 use crate::runtime::BoottimeMs;
 
-/// Turns moments (milliseconds of CLOCK_BOOTTIME) into wall time and back. The relation is taken once,
-/// so that a moment always becomes the same timestamp.
+/// Turns moments (milliseconds of CLOCK_BOOTTIME) into wall time and back. The relation is taken
+/// once, so that a moment always becomes the same timestamp.
 #[derive(Debug, Clone, Copy)]
 pub struct Clock {
     boot_unix_ms: i64,

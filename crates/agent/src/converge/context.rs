@@ -11,8 +11,8 @@ use crate::images::Images;
 use crate::network::Network;
 use crate::runtime::Runtime;
 
-/// Containers created at once, per core and in all: creating one keeps a core busy for about 5 ms and
-/// waits for the kernel about as long, so two per core use it up; more only lengthen each.
+/// Containers created at once, per core and in all: creating one keeps a core busy for about 5 ms
+/// and waits for the kernel about as long, so two per core use it up; more only lengthen each.
 const STARTS_PER_CORE: usize = 2;
 const STARTS: std::ops::RangeInclusive<usize> = 4..=8;
 

@@ -170,7 +170,7 @@ impl Converger {
     fn assign(&mut self, documents: Documents) {
         let given = &documents.assignment;
         if given.host != self.context.host || self.clearing.is_some() {
-            tracing::warn!(host = %given.host, "refused an assignment: not this host's time or name");
+            tracing::warn!(host = %given.host, "refused an assignment: not for this host now");
             return;
         }
         let current = Some((self.assignment.generation, &self.assignment));
@@ -188,7 +188,7 @@ impl Converger {
                 tracing::warn!(%generation, %have, "refused an assignment: it is older");
             }
             Verdict::Conflict => {
-                tracing::error!(%generation, "refused an assignment: same generation, other content");
+                tracing::error!(%generation, "refused an assignment: it changed at one generation");
             }
         }
     }

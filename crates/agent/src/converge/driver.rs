@@ -204,7 +204,8 @@ impl Driver {
         self.work = Some((tokio::spawn(work), CancellationToken::new()));
     }
 
-    /// Asks the shim; the end itself is seen by the exit watch, a failure by the machine's next try.
+    /// Asks the shim; the end itself is seen by the exit watch, a failure by the machine's next
+    /// try.
     fn stop(&mut self, grace: Duration) {
         let (runtime, id) = (self.context.runtime.clone(), self.container.clone());
         tokio::task::spawn_blocking(move || {

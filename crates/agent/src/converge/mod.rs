@@ -1,8 +1,8 @@
 //! From the assignment to running containers.
 //!
 //! [`Converger`] takes assignments and keeps one driver per instance; a driver owns the instance's
-//! machine (`plan::instance`), carries out its effects and tells it what became of them. What to run is
-//! decided by the server, when to start and stop by the machine; nothing is decided here.
+//! machine (`plan::instance`), carries out its effects and tells it what became of them. What to
+//! run is decided by the server, when to start and stop by the machine; nothing is decided here.
 
 mod accept;
 mod adopt;

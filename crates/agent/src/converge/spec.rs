@@ -14,8 +14,8 @@ use crate::runtime::{
     NetworkNamespace, Scratch, SeccompProfile, Signal, WritableTmpfs,
 };
 
-/// The first range of user ids: 16,384 ranges of 65,536 from 2³⁰ to 2³¹, above every account and below
-/// what tools with signed ids can show.
+/// The first range of user ids: 16,384 ranges of 65,536 from 2³⁰ to 2³¹, above every account and
+/// below what tools with signed ids can show.
 const FIRST_RANGE: u32 = 1 << 14;
 
 /// Ids of a container.
@@ -99,8 +99,8 @@ pub fn container_spec(
     })
 }
 
-/// The manifest's command takes the place of the image's whole command, its arguments that of what the
-/// image has after the entrypoint (as Kubernetes' `command` and `args` do).
+/// The manifest's command takes the place of the image's whole command, its arguments that of what
+/// the image has after the entrypoint (as Kubernetes' `command` and `args` do).
 fn command(process: &Process, image: &Image) -> Result<Vec<String>, SpecError> {
     let arguments = process.args.clone();
     let command = match &process.command {
@@ -152,8 +152,8 @@ fn environment(
     Ok(variables.into_iter().map(|(name, value)| format!("{name}={value}")).collect())
 }
 
-/// The host ids of an instance follow from its address, so no two on a machine share any: the lower 14
-/// bits tell 64 hosts of 256 addresses apart.
+/// The host ids of an instance follow from its address, so no two on a machine share any: the lower
+/// 14 bits tell 64 hosts of 256 addresses apart.
 fn id_range(entry: &Entry) -> IdRange {
     let range = FIRST_RANGE + (u32::from(entry.address) & (FIRST_RANGE - 1));
     IdRange { base: range * RANGE_IDS, len: RANGE_IDS }
@@ -185,5 +185,4 @@ fn stop_signal(process: &Process, image: &Image) -> Result<Signal, SpecError> {
 }
 
 #[cfg(test)]
-#[path = "spec/tests.rs"]
 mod tests;

@@ -39,8 +39,8 @@ impl From<Event> for Done {
     }
 }
 
-/// Fetches the image and makes the network, both at once. A cancelled fetch is dropped; the network is
-/// always finished, so that removing it later meets no half-made link.
+/// Fetches the image and makes the network, both at once. A cancelled fetch is dropped; the network
+/// is always finished, so that removing it later meets no half-made link.
 pub(super) async fn prepare(
     context: Arc<Context>,
     entry: Arc<Entry>,

@@ -15,8 +15,8 @@ const ZONE: &str = "internal.";
 /// long a name that was removed lives on.
 const TTL_S: u32 = 5;
 
-/// How long it may be remembered that a name is not there, in seconds (RFC 2308 §5): short, since apps
-/// start before those they use.
+/// How long it may be remembered that a name is not there, in seconds (RFC 2308 §5): short, since
+/// apps start before those they use.
 const NEGATIVE_TTL_S: u32 = 1;
 
 /// What becomes of a question.
@@ -121,6 +121,8 @@ mod tests {
     use api::id::{AppName, EnvironmentName, Generation, InstanceId};
     use api::network::{InstanceAddress, NetworkTable, Service};
     use hickory_proto::op::Query;
+    use proptest::collection::vec;
+    use proptest::prelude::any;
 
     use super::*;
 
@@ -210,7 +212,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn no_packet_panics(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..80)) {
+        fn no_packet_panics(bytes in vec(any::<u8>(), 0..80)) {
             let _ = answer(&table(), address(2), &bytes);
             let _ = server_failure(&bytes);
         }

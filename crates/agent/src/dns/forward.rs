@@ -47,8 +47,8 @@ async fn by_udp(resolver: SocketAddr, packet: &[u8]) -> io::Result<Vec<u8>> {
         SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
         SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
     };
-    // A connected socket on a port of its own takes nobody else's datagrams; the id is kept, so what
-    // an attacker would have to guess is what the asker chose and the port.
+    // A connected socket on a port of its own takes nobody else's datagrams; the id is kept, so
+    // what an attacker would have to guess is what the asker chose and the port.
     let socket = UdpSocket::bind(any).await?;
     socket.connect(resolver).await?;
     socket.send(packet).await?;

@@ -44,7 +44,8 @@ impl NameTable {
         }
     }
 
-    /// Adds the host's own instances: they are known from the assignment before any table names them.
+    /// Adds the host's own instances: they are known from the assignment before any table names
+    /// them.
     pub fn add_askers<'a>(
         &mut self,
         local: impl IntoIterator<Item = (Ipv4Addr, &'a EnvironmentName)>,

@@ -91,7 +91,10 @@ mod tests {
 
     #[test]
     fn challenges_as_registries_send_them() {
-        let header = r#"Bearer realm="https://auth.example/token",service="registry.example",scope="repository:a/b:pull,push""#;
+        let header = concat!(
+            r#"Bearer realm="https://auth.example/token",service="registry.example","#,
+            r#"scope="repository:a/b:pull,push""#
+        );
         let Some(Challenge::Bearer { realm, query }) = parse_challenge(header) else {
             panic!("no bearer")
         };

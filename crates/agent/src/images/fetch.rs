@@ -25,8 +25,8 @@ use super::origin::{OriginError, Origins};
 use super::pipe::{PipeWriter, pipe};
 use super::registry::{RegistryError, Repository};
 
-/// Layers fetched at once on this host: enough to hide the waiting of one behind another's unpacking,
-/// few enough to leave the cores to the apps.
+/// Layers fetched at once on this host: enough to hide the waiting of one behind another's
+/// unpacking, few enough to leave the cores to the apps.
 const PARALLEL: usize = 3;
 
 /// How deep an index may refer to an index.

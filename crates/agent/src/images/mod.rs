@@ -1,8 +1,8 @@
 //! Images on this host: fetched, checked, unpacked once and shared by all instances.
 //!
-//! [`Images::ensure`] makes an image ready to run: its manifest and configuration by digest, then the
-//! layers that are missing, straight from the network into the layer store. Blobs themselves are never
-//! kept. What no instance uses is removed after a while.
+//! [`Images::ensure`] makes an image ready to run: its manifest and configuration by digest, then
+//! the layers that are missing, straight from the network into the layer store. Blobs themselves
+//! are never kept. What no instance uses is removed after a while.
 
 mod auth;
 mod collect;

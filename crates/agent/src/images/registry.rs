@@ -283,5 +283,4 @@ async fn document(
 }
 
 #[cfg(test)]
-#[path = "registry/tests.rs"]
 mod tests;

@@ -1,5 +1,5 @@
-//! One HTTP request to a registry: over TLS or not, directly or through a proxy. A connection serves
-//! one request; layers are large and few, and nothing is left idle.
+//! One HTTP request to a registry: over TLS or not, directly or through a proxy. A connection
+//! serves one request; layers are large and few, and nothing is left idle.
 
 use std::io;
 use std::sync::Arc;

@@ -1,8 +1,8 @@
 //! The proxy on this host: its sockets, its process, its table.
 //!
 //! The agent owns the listening sockets, so that a proxy that dies refuses no connection; the proxy
-//! outlives the agent, so that an agent that dies changes nothing. After a restart the agent takes the
-//! sockets back from the proxy it finds.
+//! outlives the agent, so that an agent that dies changes nothing. After a restart the agent takes
+//! the sockets back from the proxy it finds.
 
 mod process;
 mod sockets;

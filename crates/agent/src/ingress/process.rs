@@ -1,8 +1,5 @@
-#![expect(
-    unsafe_code,
-    reason = "a child leaves our session between fork and exec; a pidfd is polled"
-)]
 //! The proxy's process: started in a session of its own, watched whoever started it.
+#![expect(unsafe_code, reason = "a child gets a session of its own; a pidfd is polled")]
 
 use std::fs::OpenOptions;
 use std::io;

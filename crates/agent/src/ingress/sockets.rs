@@ -64,8 +64,8 @@ impl Sockets {
         Ok(())
     }
 
-    /// Opens the sockets for exactly these TCP ports beside http and https, as far as they can be had;
-    /// gives the failures.
+    /// Opens the sockets for exactly these TCP ports beside http and https, as far as they can be
+    /// had; gives the failures.
     pub fn ensure_ports(&mut self, host: IpAddr, ports: &BTreeSet<u16>) -> Vec<SocketError> {
         self.open.retain(|_, (role, _)| match role {
             ListenerRole::Tcp(port) => ports.contains(port),

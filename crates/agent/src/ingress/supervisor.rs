@@ -26,7 +26,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(2);
 /// A proxy that lived shorter than this is not restarted at once.
 const SHORT_LIFE: Duration = Duration::from_secs(1);
 
-/// Before a proxy that died young is started again, and before a port that was taken is tried again.
+/// Before a proxy that died young is started again, and before a port that was taken is tried
+/// again.
 const AGAIN: Duration = Duration::from_millis(500);
 
 /// How long connections may take to finish when the proxy is stopped for good.
@@ -206,7 +207,8 @@ impl Supervisor {
             tokio::select! {
                 () = sleep(LOOK_EVERY) => {}
                 () = process.ended() => {
-                    let why = format!("it ended at once; see {}", self.options.command.log.display());
+                    let log = self.options.command.log.display();
+                    let why = format!("it ended at once; see {log}");
                     return Err(IngressError::Start(io::Error::other(why)));
                 }
             }

@@ -1,5 +1,5 @@
-//! The agent's connections to the servers: one stream for documents and reports, and one connection of
-//! its own for every request for logs.
+//! The agent's connections to the servers: one stream for documents and reports, and one connection
+//! of its own for every request for logs.
 //!
 //! Knows what is carried, not what it means: documents go to a channel, reports come from watches.
 

@@ -6,8 +6,8 @@ use std::time::SystemTime;
 
 use api::id::InstanceId;
 
-/// Dead instances whose output is kept, for each app and environment: the two of a slot that promise 3
-/// allows, and those of the release before. At 32 MiB each that is 160 MiB.
+/// Dead instances whose output is kept, for each app and environment: the two of a slot that
+/// promise 3 allows, and those of the release before. At 32 MiB each that is 160 MiB.
 const KEPT_DEAD: usize = 5;
 
 /// Output that is kept on disk.

@@ -1,4 +1,5 @@
-//! The output of instances, live and after their death: read for whoever asks, and thrown away in time.
+//! The output of instances, live and after their death: read for whoever asks, and thrown away in
+//! time.
 //!
 //! Files are written and rotated by the shim; nothing is written here.
 

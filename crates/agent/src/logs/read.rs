@@ -32,8 +32,8 @@ pub fn line_of(instance: &InstanceId, entry: &LogEntry) -> LogLine {
     }
 }
 
-/// Sends what is asked for: the last lines, then new ones for as long as somebody wants them. Each line
-/// is sent once and in order, whatever is rotated meanwhile.
+/// Sends what is asked for: the last lines, then new ones for as long as somebody wants them. Each
+/// line is sent once and in order, whatever is rotated meanwhile.
 pub async fn stream(request: LogRequest, directory: PathBuf, to: BodySender) {
     let count = usize::try_from(request.tail).unwrap_or(MAX_TAIL).min(MAX_TAIL);
     let begin = {

@@ -1,4 +1,5 @@
-//! The packet filter as one writer: the newest wanted state is loaded, whatever came between is not.
+//! The packet filter as one writer: the newest wanted state is loaded, whatever came between is
+//! not.
 
 use std::sync::Arc;
 use std::time::Duration;

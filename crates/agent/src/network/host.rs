@@ -90,8 +90,8 @@ pub struct Network {
 }
 
 impl Network {
-    /// Makes bridge and packet filter for what is wanted from an earlier run, adopting what is there,
-    /// and starts DNS.
+    /// Makes bridge and packet filter for what is wanted from an earlier run, adopting what is
+    /// there, and starts DNS.
     ///
     /// # Errors
     /// The range is in use by others, or the host lacks something.

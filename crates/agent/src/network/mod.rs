@@ -1,8 +1,8 @@
 //! The host's network for containers: bridge, links, packet filter, names.
 //!
-//! [`wanted`] computes, purely, the rule set and the names that follow from the server's table and the
-//! host's own instances. [`Network`] brings the kernel there: one task loads the filter, so changes that
-//! come together are loaded together, and whoever needs a change waits for it.
+//! [`wanted`] computes, purely, the rule set and the names that follow from the server's table and
+//! the host's own instances. [`Network`] brings the kernel there: one task loads the filter, so
+//! changes that come together are loaded together, and whoever needs a change waits for it.
 
 mod filter;
 mod host;

@@ -1,5 +1,5 @@
-//! The whole agent as a process, below a real server of its own kind and inside a network namespace:
-//! needs root, prints why it skips otherwise.
+//! The whole agent as a process, below a real server of its own kind and inside a network
+//! namespace: needs root, prints why it skips otherwise.
 #![expect(clippy::unwrap_used, unreachable_pub, reason = "tests")]
 
 mod life;

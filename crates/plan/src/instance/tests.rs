@@ -200,6 +200,7 @@ impl World {
             Effect::Start => {
                 assert_eq!(self.container, Container::None, "a second container: {self:?}");
                 assert_eq!(self.work, None);
+                assert_eq!(self.machine.wanted(), Wanted::Run, "{self:?}");
                 self.work = Some(effect);
             }
             Effect::Prepare => {
