@@ -79,7 +79,10 @@ pub enum Down {
     /// Routes, where the host serves the ingress.
     Ingress(IngressTable),
     /// Registries off the cluster, with credentials.
-    Registries(Vec<Registry>),
+    Registries {
+        /// All of them.
+        registries: Vec<Registry>,
+    },
     /// Asks for log lines: the agent answers on a request of its own, `POST /agent/v1/logs/ID`.
     Logs(LogRequest),
     /// An image to be fetched ahead of need.
@@ -144,4 +147,34 @@ pub struct LogLine {
     /// Whether the line was cut here because it was too long.
     #[serde(default)]
     pub partial: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_of_frame_can_be_a_frame() {
+        let host = HostId::new("h").unwrap();
+        let down = [
+            Down::Assignment { assignment: Assignment::empty(host.clone()), workloads: vec![] },
+            Down::Network(NetworkTable::default()),
+            Down::Ingress(IngressTable::default()),
+            Down::Registries { registries: Vec::new() },
+            Down::Logs(LogRequest {
+                id: "1".into(),
+                instance: InstanceId::new("a-b-00000001").unwrap(),
+                tail: 1,
+                follow: false,
+            }),
+        ];
+        for frame in down {
+            let text = serde_json::to_string(&frame).unwrap();
+            assert!(serde_json::from_str::<Down>(&text).is_ok(), "{text}");
+        }
+        for frame in [Up::Heartbeat, Up::Acknowledge(Acknowledge::default())] {
+            let text = serde_json::to_string(&frame).unwrap();
+            assert!(serde_json::from_str::<Up>(&text).is_ok(), "{text}");
+        }
+    }
 }

@@ -95,7 +95,7 @@ impl Dispatcher {
                 }
             }
             Down::Ingress(table) => self.take_ingress(tables, table),
-            Down::Registries(registries) => match self.images.set_registries(&registries) {
+            Down::Registries { registries } => match self.images.set_registries(&registries) {
                 Ok(()) => tables.keep_registries.keep(Arc::new(registries)),
                 Err(error) => tracing::error!(error = told(&error), "refused registries"),
             },

@@ -94,7 +94,7 @@ impl Publisher {
         let mut ingress: Option<Bytes> = None;
         for (host, sent) in core.agents.sent() {
             if sent.registries != Some(digest) {
-                let down = Down::Registries(registries.clone());
+                let down = Down::Registries { registries: registries.clone() };
                 core.agents.send(&host, &down, |sent| sent.registries = Some(digest));
             }
             if sent.tables == Some(self.generation) {
