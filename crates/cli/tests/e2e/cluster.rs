@@ -202,7 +202,10 @@ impl Cluster {
             match check() {
                 Ok(found) => return found,
                 Err(seen) if started.elapsed() > PATIENCE => {
-                    panic!("waited for {what}; last seen: {seen}\nup:\n{}", tail(&self.up_log(), 60))
+                    panic!(
+                        "waited for {what}; last seen: {seen}\nup:\n{}",
+                        tail(&self.up_log(), 60)
+                    )
                 }
                 Err(_) => std::thread::sleep(Duration::from_millis(20)),
             }
@@ -214,7 +217,11 @@ impl Cluster {
         self.wait(&format!("{count} healthy instances of {app}"), || {
             let rows = self.instances(app, environment);
             let healthy = rows.iter().filter(|row| row["state"] == "healthy").count();
-            if healthy == count && rows.len() == count { Ok(rows) } else { Err(format!("{rows:?}")) }
+            if healthy == count && rows.len() == count {
+                Ok(rows)
+            } else {
+                Err(format!("{rows:?}"))
+            }
         })
     }
 
@@ -222,8 +229,18 @@ impl Cluster {
     pub(crate) fn push_hello(&self, tag: &str) {
         let add = format!("{}:/hello", hello().display());
         self.freehold(&[
-            "image", "build", "--base", "scratch", "--add", &add, "--command", "/hello", "--label",
-            &format!("tag={tag}"), "--tag", tag,
+            "image",
+            "build",
+            "--base",
+            "scratch",
+            "--add",
+            &add,
+            "--command",
+            "/hello",
+            "--label",
+            &format!("tag={tag}"),
+            "--tag",
+            tag,
         ]);
         self.freehold(&["image", "push", tag]);
     }

@@ -45,8 +45,17 @@ fn an_image_goes_through_staging_to_production_and_answers_by_name() {
     assert!(names.iter().any(|name| body.contains(name)), "{body} names none of {names:?}");
 
     for key in [
-        "app", "environment", "release", "instance", "host", "domain", "state", "address",
-        "restarts", "pid", "exit_cause",
+        "app",
+        "environment",
+        "release",
+        "instance",
+        "host",
+        "domain",
+        "state",
+        "address",
+        "restarts",
+        "pid",
+        "exit_cause",
     ] {
         assert!(rows[0].get(key).is_some(), "{key} is missing in {}", rows[0]);
     }

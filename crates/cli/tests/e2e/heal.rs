@@ -80,7 +80,8 @@ fn agent_server_and_proxy_die_and_containers_keep_running() {
 fn numbered_lines_are_kept_once_and_in_order_across_kills() {
     let Some(cluster) = Cluster::start() else { return };
     cluster.push_hello("hello:1");
-    let text = HELLO.replace("[resources]", "[environment]\nHELLO_LOG_LINES_PER_S = \"1000\"\n[resources]");
+    let text = HELLO
+        .replace("[resources]", "[environment]\nHELLO_LOG_LINES_PER_S = \"1000\"\n[resources]");
     let manifest = cluster.manifest("hello", &text);
     cluster.freehold(&["deploy", "-f", &manifest, "--image", "hello:1", "--wait"]);
     for role in ["agent", "server", "agent"] {
@@ -98,10 +99,8 @@ fn numbered_lines_are_kept_once_and_in_order_across_kills() {
         if output.status.success() { Ok(output.stdout) } else { Err(format!("{output:?}")) }
     });
     let logs = String::from_utf8_lossy(&logs).into_owned();
-    let numbers: Vec<u64> = logs
-        .lines()
-        .filter_map(|line| line.rsplit_once("line ")?.1.trim().parse().ok())
-        .collect();
+    let numbers: Vec<u64> =
+        logs.lines().filter_map(|line| line.rsplit_once("line ")?.1.trim().parse().ok()).collect();
     assert!(numbers.len() > 1000, "{} lines", numbers.len());
     let first = numbers[0];
     let expected: Vec<u64> = (first..first + numbers.len() as u64).collect();

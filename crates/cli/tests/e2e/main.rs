@@ -4,6 +4,11 @@
 
 mod cluster;
 mod deploy;
+mod foreign;
 mod heal;
+mod input;
+mod inside;
+mod limits;
 mod load;
+mod probe;
 mod update;

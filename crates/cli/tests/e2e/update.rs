@@ -9,7 +9,8 @@ fn a_rolling_update_of_four_instances_under_load_fails_no_request() {
     let Some(cluster) = Cluster::start() else { return };
     cluster.push_hello("hello:1");
     cluster.push_hello("hello:2");
-    let text = HELLO.replace("[on.staging.scale]\ninstances = 1", "[on.staging.scale]\ninstances = 4");
+    let text =
+        HELLO.replace("[on.staging.scale]\ninstances = 1", "[on.staging.scale]\ninstances = 4");
     let manifest = cluster.manifest("hello", &text);
     cluster.freehold(&["deploy", "-f", &manifest, "--image", "hello:1", "--wait"]);
     let load = Load::start(cluster.http, "hello.staging.example.com", 8);
