@@ -215,11 +215,12 @@ impl Converger {
             }
             let key = (entry.app.clone(), entry.environment.clone(), entry.release);
             let container = ContainerId::new(entry.instance.as_str()).ok();
-            let found = container.as_ref().and_then(|id| found.remove(id));
             let before = before.iter().find(|status| status.instance == entry.instance).cloned();
             let entry = Arc::new(entry.clone());
             let instance = match (workloads.get(&key), container) {
                 (Some(workload), Some(container)) => {
+                    // One that cannot be driven stays among the found, and is removed with them.
+                    let found = found.remove(&container);
                     let (context, workload) = (self.context.clone(), workload.clone());
                     self.drive(Seed {
                         context,
