@@ -1,0 +1,87 @@
+//! What was typed. Nothing is resolved here.
+
+use std::path::PathBuf;
+
+use clap::{Parser, ValueEnum};
+use serde::{Deserialize, Serialize};
+
+/// Measures Freehold beside its peers; needs root
+#[derive(Debug, Clone, Parser)]
+#[command(name = "bench", version)]
+pub(crate) struct Options {
+    /// Run only these, separated by commas
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
+    pub(crate) only: Vec<Benchmark>,
+
+    /// Few and short runs: shows that everything works, not how fast it is
+    #[arg(long)]
+    pub(crate) quick: bool,
+
+    /// Runs of a benchmark whose runs are counted, instead of its own number
+    #[arg(long, value_name = "N")]
+    pub(crate) runs: Option<usize>,
+
+    /// The `freehold` binary [default: the one beside this program]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) freehold: Option<PathBuf>,
+
+    /// The static example app [default: $FREEHOLD_TEST_HELLO, or where `make build` puts it]
+    #[arg(long, value_name = "FILE", env = "FREEHOLD_TEST_HELLO", hide_env = true)]
+    pub(crate) hello: Option<PathBuf>,
+
+    /// Where the report goes [default: bench/report.json in the target directory]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) report: Option<PathBuf>,
+
+    /// The scratch directory of a run inside its namespaces
+    #[arg(long, value_name = "DIR", hide = true)]
+    pub(crate) inside: Option<PathBuf>,
+}
+
+/// A benchmark by its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Benchmark {
+    /// Creating and starting one container
+    CreateStart,
+    /// Starting one instance, by everything a host does for it
+    InstanceStart,
+    /// Starting 100 instances at once
+    #[value(name = "start-100")]
+    #[serde(rename = "start-100")]
+    Start100,
+    /// Requests through the ingress
+    Ingress,
+    /// Requests through the ingress over TLS
+    IngressTls,
+    /// What everything takes when idle
+    Memory,
+}
+
+impl Benchmark {
+    /// Its name as typed.
+    pub(crate) fn name(self) -> String {
+        let value = self.to_possible_value();
+        value.map_or_else(String::new, |value| value.get_name().to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_the_same_typed_and_in_reports() {
+        for benchmark in Benchmark::value_variants() {
+            let json = serde_json::to_value(benchmark).unwrap();
+            assert_eq!(json, benchmark.name());
+        }
+    }
+
+    #[test]
+    fn several_are_named_with_commas() {
+        let options = Options::parse_from(["bench", "--only", "ingress,start-100", "--quick"]);
+        assert_eq!(options.only, [Benchmark::Ingress, Benchmark::Start100]);
+        assert!(Options::try_parse_from(["bench", "--only", "ingres"]).is_err());
+    }
+}
