@@ -1,50 +1,27 @@
-//! The route family's messages this crate sends and reads: links, addresses, routes
-//! (linux/rtnetlink.h, linux/if_link.h). One method is one round trip unless it says otherwise.
+//! The questions and wishes this crate has about links, addresses and routes (man 7 rtnetlink). One
+//! method is one round trip unless it says otherwise.
 
+use std::cell::RefCell;
 use std::net::Ipv4Addr;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use ipnet::Ipv4Net;
+use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
+use netlink_packet_route::address::{AddressAttribute, AddressHeader, AddressMessage};
+use netlink_packet_route::link::{
+    InfoBridge, InfoData, InfoKind, InfoVeth, LinkAttribute, LinkExtentMask, LinkFlags, LinkHeader,
+    LinkInfo, LinkMessage,
+};
+use netlink_packet_route::route::{
+    RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
+};
+use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
-use super::message::{Attributes, Message, Request, read_text, read_u32};
-use super::socket::{Family, NetlinkError, Socket, Verdict, flag};
+use super::object::{self, Link, Route};
+use super::socket::{Family, NetlinkError, Request, Socket, Verdict};
 
-/// linux/veth.h.
-const VETH_INFO_PEER: u16 = 1;
-/// linux/if_link.h.
-const IFLA_BR_MCAST_SNOOPING: u16 = 23;
-const LINK_BODY: usize = 16;
-const ADDRESS_BODY: usize = 8;
-const ROUTE_BODY: usize = 12;
-const UP: u32 = 1;
-const RUNNING: u32 = 0x40;
 /// The loopback link is the first of every namespace.
 const LOOPBACK: u32 = 1;
-
-/// A link as the kernel describes it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Link {
-    pub(crate) index: u32,
-    pub(crate) name: String,
-    pub(crate) up: bool,
-    /// Whether it would send what it is given: between the other end's coming up and this, the
-    /// kernel silently drops.
-    pub(crate) running: bool,
-    pub(crate) mtu: u32,
-    pub(crate) mac: Vec<u8>,
-    pub(crate) group: u32,
-    /// `bridge`, `veth`, … where the kind is known.
-    pub(crate) kind: Option<String>,
-}
-
-/// A route as the kernel describes it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Route {
-    pub(crate) destination: Ipv4Net,
-    /// The outgoing link; absent for multipath and unreachable routes.
-    pub(crate) link: Option<u32>,
-    pub(crate) local: bool,
-}
 
 /// A veth pair to make: one end here, the other in another namespace.
 #[derive(Debug)]
@@ -68,7 +45,12 @@ impl RouteSocket {
         Socket::open(Family::Route).map(Self)
     }
 
-    fn one(&mut self, doing: &str, request: Request, fine: &[i32]) -> Result<i32, NetlinkError> {
+    fn one(
+        &mut self,
+        doing: &str,
+        request: Request<RouteNetlinkMessage>,
+        fine: &[i32],
+    ) -> Result<i32, NetlinkError> {
         let verdicts = self.0.exchange(vec![request], |_, _| ())?;
         let verdict = first(&verdicts, doing)?;
         verdict.check(doing, fine)?;
@@ -78,10 +60,9 @@ impl RouteSocket {
     /// The link called `name`, if there is one.
     pub(crate) fn link(&mut self, name: &str) -> Result<Option<Link>, NetlinkError> {
         let doing = format!("looking up link {name}");
-        let request =
-            Request::new(libc::RTM_GETLINK, 0, &link_body(0, 0)).text(libc::IFLA_IFNAME, name);
         let mut found = None;
-        let verdicts = self.0.exchange(vec![request], |_, message| found = parse_link(message))?;
+        let verdicts =
+            self.0.exchange(vec![get_link(name)], |_, message| found = object::link(message))?;
         first(&verdicts, &doing)?.check(&doing, &[libc::ENODEV])?;
         Ok(found)
     }
@@ -90,16 +71,14 @@ impl RouteSocket {
     /// round trip.
     pub(crate) fn bring_up(&mut self, name: &str, mtu: u32) -> Result<Option<Link>, NetlinkError> {
         let requests = vec![
-            Request::new(libc::RTM_NEWLINK, 0, &link_body(LOOPBACK, UP)),
-            Request::new(libc::RTM_NEWLINK, 0, &link_body(0, UP))
-                .text(libc::IFLA_IFNAME, name)
-                .number(libc::IFLA_MTU, mtu),
-            Request::new(libc::RTM_GETLINK, 0, &link_body(0, 0)).text(libc::IFLA_IFNAME, name),
+            change_link(link_up(LOOPBACK, vec![])),
+            change_link(link_up(0, vec![named(name), LinkAttribute::Mtu(mtu)])),
+            get_link(name),
         ];
         let mut found = None;
         let verdicts = self.0.exchange(requests, |index, message| {
             if index == 2 {
-                found = parse_link(message);
+                found = object::link(message);
             }
         })?;
         for (index, verdict) in verdicts.iter().enumerate() {
@@ -112,8 +91,9 @@ impl RouteSocket {
 
     /// All links.
     pub(crate) fn links(&mut self) -> Result<Vec<Link>, NetlinkError> {
-        let request = Request::new(libc::RTM_GETLINK, 0, &link_body(0, 0));
-        self.list("listing links", &request, parse_link)
+        let message = link(vec![without_statistics()]);
+        let request = Request::new(RouteNetlinkMessage::GetLink(message), 0);
+        self.list("listing links", &request, object::link)
     }
 
     /// Makes a bridge, up. `false` when a link of that name exists already.
@@ -123,46 +103,50 @@ impl RouteSocket {
         mac: [u8; 6],
         mtu: u32,
     ) -> Result<bool, NetlinkError> {
-        let request = Request::new(libc::RTM_NEWLINK, create(), &link_body(0, UP))
-            .text(libc::IFLA_IFNAME, name)
-            .attribute(libc::IFLA_ADDRESS, &mac)
-            .number(libc::IFLA_MTU, mtu)
-            .nest(libc::IFLA_LINKINFO, &[], |info| {
-                info.text(libc::IFLA_INFO_KIND, "bridge").nest(libc::IFLA_INFO_DATA, &[], |data| {
-                    data.attribute(IFLA_BR_MCAST_SNOOPING, &[0])
-                })
-            });
-        let errno = self.one(&format!("creating bridge {name}"), request, &[libc::EEXIST])?;
-        Ok(errno == 0)
+        let settings = InfoData::Bridge(vec![InfoBridge::MulticastSnooping(false)]);
+        let message = link_up(
+            0,
+            vec![
+                named(name),
+                LinkAttribute::Address(mac.to_vec()),
+                LinkAttribute::Mtu(mtu),
+                LinkAttribute::LinkInfo(vec![
+                    LinkInfo::Kind(InfoKind::Bridge),
+                    LinkInfo::Data(settings),
+                ]),
+            ],
+        );
+        let doing = format!("creating bridge {name}");
+        Ok(self.one(&doing, create_link(message), &[libc::EEXIST])? == 0)
     }
 
     /// Makes a veth pair whose host end is up and whose other end is, not yet up, in its namespace,
     /// in one round trip. Gives the host end's index, or `None` when a link of that name exists
     /// already.
     pub(crate) fn create_veth(&mut self, veth: &Veth<'_>) -> Result<Option<u32>, NetlinkError> {
-        let namespace = veth.peer_namespace.as_raw_fd().cast_unsigned();
-        let request = Request::new(libc::RTM_NEWLINK, create(), &link_body(0, UP))
-            .text(libc::IFLA_IFNAME, veth.name)
-            .attribute(libc::IFLA_ADDRESS, &veth.mac)
-            .number(libc::IFLA_MTU, veth.mtu)
-            .number(libc::IFLA_GROUP, veth.group)
-            .nest(libc::IFLA_LINKINFO, &[], |info| {
-                info.text(libc::IFLA_INFO_KIND, "veth").nest(libc::IFLA_INFO_DATA, &[], |data| {
-                    // The kernel cannot bring this end up before both exist (veth_open: ENOTCONN).
-                    data.nest(VETH_INFO_PEER, &link_body(0, 0), |peer| {
-                        peer.text(libc::IFLA_IFNAME, veth.peer_name)
-                            .attribute(libc::IFLA_ADDRESS, &veth.peer_mac)
-                            .number(libc::IFLA_MTU, veth.mtu)
-                            .number(libc::IFLA_NET_NS_FD, namespace)
-                    })
-                })
-            });
-        let get =
-            Request::new(libc::RTM_GETLINK, 0, &link_body(0, 0)).text(libc::IFLA_IFNAME, veth.name);
+        // The kernel cannot bring this end up before both exist (veth_open: ENOTCONN).
+        let peer = link(vec![
+            named(veth.peer_name),
+            LinkAttribute::Address(veth.peer_mac.to_vec()),
+            LinkAttribute::Mtu(veth.mtu),
+            LinkAttribute::NetNsFd(veth.peer_namespace.as_raw_fd()),
+        ]);
+        let message = link_up(
+            0,
+            vec![
+                named(veth.name),
+                LinkAttribute::Address(veth.mac.to_vec()),
+                LinkAttribute::Mtu(veth.mtu),
+                LinkAttribute::Group(veth.group),
+                LinkAttribute::LinkInfo(vec![
+                    LinkInfo::Kind(InfoKind::Veth),
+                    LinkInfo::Data(InfoData::Veth(InfoVeth::Peer(peer))),
+                ]),
+            ],
+        );
         let mut found = None;
-        let verdicts = self.0.exchange(vec![request, get], |_, message| {
-            found = parse_link(message);
-        })?;
+        let requests = vec![create_link(message), get_link(veth.name)];
+        let verdicts = self.0.exchange(requests, |_, message| found = object::link(message))?;
         let doing = format!("creating veth pair {}", veth.name);
         let verdict = first(&verdicts, &doing)?;
         verdict.check(&doing, &[libc::EEXIST])?;
@@ -176,19 +160,16 @@ impl RouteSocket {
         mac: Option<[u8; 6]>,
         mtu: u32,
     ) -> Result<(), NetlinkError> {
-        let mut request =
-            Request::new(libc::RTM_NEWLINK, 0, &link_body(index, UP)).number(libc::IFLA_MTU, mtu);
-        if let Some(mac) = mac {
-            request = request.attribute(libc::IFLA_ADDRESS, &mac);
-        }
+        let mut attributes = vec![LinkAttribute::Mtu(mtu)];
+        attributes.extend(mac.map(|mac| LinkAttribute::Address(mac.to_vec())));
+        let request = change_link(link_up(index, attributes));
         self.one(&format!("configuring link {index}"), request, &[]).map(drop)
     }
 
     /// Puts a link into a device group with an MTU, up.
     pub(crate) fn regroup(&mut self, index: u32, group: u32, mtu: u32) -> Result<(), NetlinkError> {
-        let request = Request::new(libc::RTM_NEWLINK, 0, &link_body(index, UP))
-            .number(libc::IFLA_MTU, mtu)
-            .number(libc::IFLA_GROUP, group);
+        let attributes = vec![LinkAttribute::Mtu(mtu), LinkAttribute::Group(group)];
+        let request = change_link(link_up(index, attributes));
         self.one(&format!("configuring link {index}"), request, &[]).map(drop)
     }
 
@@ -199,35 +180,37 @@ impl RouteSocket {
         address: Ipv4Addr,
         source: Ipv4Addr,
     ) -> Result<(), NetlinkError> {
-        let request = route_request(index, Ipv4Net::new_assert(address, 32), None)
-            .attribute(libc::RTA_PREFSRC, &source.octets());
-        self.one(&format!("setting the route to instance {address}"), request, &[]).map(drop)
+        let mut message = route(index, Ipv4Net::new_assert(address, 32), None);
+        message.attributes.push(RouteAttribute::PrefSource(RouteAddress::Inet(source)));
+        let doing = format!("setting the route to instance {address}");
+        self.one(&doing, set_route(message), &[]).map(drop)
     }
 
     /// Deletes a link (of a veth pair: both ends). `false` when there was none.
     pub(crate) fn delete_link(&mut self, name: &str) -> Result<bool, NetlinkError> {
-        let request =
-            Request::new(libc::RTM_DELLINK, 0, &link_body(0, 0)).text(libc::IFLA_IFNAME, name);
+        let request = Request::new(RouteNetlinkMessage::DelLink(link(vec![named(name)])), 0);
         let errno = self.one(&format!("deleting link {name}"), request, &[libc::ENODEV])?;
         Ok(errno == 0)
     }
 
     /// All IPv4 addresses with the index of their link.
     pub(crate) fn addresses(&mut self) -> Result<Vec<(u32, Ipv4Net)>, NetlinkError> {
-        let request = Request::new(libc::RTM_GETADDR, 0, &address_body(0, 0));
-        self.list("listing addresses", &request, parse_address)
+        let mut message = AddressMessage::default();
+        message.header.family = AddressFamily::Inet;
+        let request = Request::new(RouteNetlinkMessage::GetAddress(message), 0);
+        self.list("listing addresses", &request, object::address)
     }
 
     /// Sets an address on a link; an equal one stays.
     pub(crate) fn set_address(&mut self, index: u32, net: Ipv4Net) -> Result<(), NetlinkError> {
         let doing = format!("setting address {net} on link {index}");
-        self.one(&doing, address_request(libc::RTM_NEWADDR, index, net), &[]).map(drop)
+        self.one(&doing, set_address(index, net), &[]).map(drop)
     }
 
     /// Removes an address from a link; it may be gone already.
     pub(crate) fn remove_address(&mut self, index: u32, net: Ipv4Net) -> Result<(), NetlinkError> {
         let doing = format!("removing address {net} from link {index}");
-        let request = address_request(libc::RTM_DELADDR, index, net);
+        let request = Request::new(RouteNetlinkMessage::DelAddress(address(index, net)), 0);
         self.one(&doing, request, &[libc::EADDRNOTAVAIL]).map(drop)
     }
 
@@ -239,11 +222,10 @@ impl RouteSocket {
         address: Ipv4Addr,
         gateway: Ipv4Addr,
     ) -> Result<(), NetlinkError> {
-        let whole = Ipv4Net::new_assert(address, 32);
         let requests = vec![
-            address_request(libc::RTM_NEWADDR, index, whole),
-            route_request(index, Ipv4Net::new_assert(gateway, 32), None),
-            route_request(index, Ipv4Net::default(), Some(gateway)),
+            set_address(index, Ipv4Net::new_assert(address, 32)),
+            set_route(route(index, Ipv4Net::new_assert(gateway, 32), None)),
+            set_route(route(index, Ipv4Net::default(), Some(gateway))),
         ];
         let verdicts = self.0.exchange(requests, |_, _| ())?;
         let names =
@@ -258,30 +240,30 @@ impl RouteSocket {
 
     /// Sends a range to a link, without a gateway.
     pub(crate) fn set_link_route(&mut self, index: u32, net: Ipv4Net) -> Result<(), NetlinkError> {
-        let request = route_request(index, net.trunc(), None);
+        let request = set_route(route(index, net.trunc(), None));
         self.one(&format!("setting the route to {net}"), request, &[]).map(drop)
     }
 
     /// All IPv4 routes of every table.
     pub(crate) fn routes(&mut self) -> Result<Vec<Route>, NetlinkError> {
-        let mut body = [0; ROUTE_BODY];
-        body[0] = family();
-        let request = Request::new(libc::RTM_GETROUTE, 0, &body);
-        self.list("listing routes", &request, parse_route)
+        let mut message = RouteMessage::default();
+        message.header.address_family = AddressFamily::Inet;
+        let request = Request::new(RouteNetlinkMessage::GetRoute(message), 0);
+        self.list("listing routes", &request, object::route)
     }
 
     fn list<T>(
         &mut self,
         doing: &str,
-        request: &Request,
-        parse: impl Fn(Message<'_>) -> Option<T>,
+        request: &Request<RouteNetlinkMessage>,
+        read: impl Fn(RouteNetlinkMessage) -> Option<T>,
     ) -> Result<Vec<T>, NetlinkError> {
-        let found = std::cell::RefCell::new(Vec::new());
+        let found = RefCell::new(Vec::new());
         self.0.dump(
             doing,
             request,
             || found.borrow_mut().clear(),
-            |message| found.borrow_mut().extend(parse(message)),
+            |message| found.borrow_mut().extend(read(message)),
         )?;
         Ok(found.into_inner())
     }
@@ -291,120 +273,88 @@ fn first<'a>(verdicts: &'a [Verdict], doing: &str) -> Result<&'a Verdict, Netlin
     verdicts.first().ok_or_else(|| NetlinkError::Malformed { doing: doing.to_owned() })
 }
 
-fn family() -> u8 {
-    u8::try_from(libc::AF_INET).expect("AF_INET is 2")
+fn named(name: &str) -> LinkAttribute {
+    LinkAttribute::IfName(name.to_owned())
 }
 
-fn create() -> u16 {
-    flag(libc::NLM_F_CREATE) | flag(libc::NLM_F_EXCL)
+/// Three quarters of a link's description are counters nobody here asks for.
+fn without_statistics() -> LinkAttribute {
+    LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats])
 }
 
-/// struct ifinfomsg; `up` is both the flag and the mask of what changes.
-fn link_body(index: u32, up: u32) -> [u8; LINK_BODY] {
-    let mut body = [0; LINK_BODY];
-    body[4..8].copy_from_slice(&index.to_ne_bytes());
-    body[8..12].copy_from_slice(&up.to_ne_bytes());
-    body[12..16].copy_from_slice(&up.to_ne_bytes());
-    body
+fn link(attributes: Vec<LinkAttribute>) -> LinkMessage {
+    let mut message = LinkMessage::default();
+    message.attributes = attributes;
+    message
 }
 
-/// struct ifaddrmsg.
-fn address_body(index: u32, prefix: u8) -> [u8; ADDRESS_BODY] {
-    let mut body = [0; ADDRESS_BODY];
-    body[0] = family();
-    body[1] = prefix;
-    body[4..8].copy_from_slice(&index.to_ne_bytes());
-    body
-}
-
-fn address_request(kind: u16, index: u32, net: Ipv4Net) -> Request {
-    let flags = match kind {
-        libc::RTM_NEWADDR => flag(libc::NLM_F_CREATE) | flag(libc::NLM_F_REPLACE),
-        _ => 0,
+/// The link `index`, or with 0 the one its attributes name, and that it is to be up.
+fn link_up(index: u32, attributes: Vec<LinkAttribute>) -> LinkMessage {
+    let mut message = link(attributes);
+    message.header = LinkHeader {
+        index,
+        flags: LinkFlags::Up,
+        change_mask: LinkFlags::Up,
+        ..LinkHeader::default()
     };
-    let request = Request::new(kind, flags, &address_body(index, net.prefix_len()))
-        .attribute(libc::IFA_LOCAL, &net.addr().octets())
-        .attribute(libc::IFA_ADDRESS, &net.addr().octets());
-    match net.prefix_len() {
-        ..31 if kind == libc::RTM_NEWADDR => {
-            request.attribute(libc::IFA_BROADCAST, &net.broadcast().octets())
-        }
-        _ => request,
-    }
+    message
 }
 
-fn route_request(index: u32, destination: Ipv4Net, gateway: Option<Ipv4Addr>) -> Request {
-    let scope = if gateway.is_some() { libc::RT_SCOPE_UNIVERSE } else { libc::RT_SCOPE_LINK };
-    let mut body = [0; ROUTE_BODY];
-    body[0] = family();
-    body[1] = destination.prefix_len();
-    body[4] = libc::RT_TABLE_MAIN;
-    body[5] = libc::RTPROT_STATIC;
-    body[6] = scope;
-    body[7] = libc::RTN_UNICAST;
-    let flags = flag(libc::NLM_F_CREATE) | flag(libc::NLM_F_REPLACE);
-    let mut request = Request::new(libc::RTM_NEWROUTE, flags, &body).number(libc::RTA_OIF, index);
+fn get_link(name: &str) -> Request<RouteNetlinkMessage> {
+    let message = link(vec![named(name), without_statistics()]);
+    Request::new(RouteNetlinkMessage::GetLink(message), 0)
+}
+
+fn change_link(message: LinkMessage) -> Request<RouteNetlinkMessage> {
+    Request::new(RouteNetlinkMessage::NewLink(message), 0)
+}
+
+fn create_link(message: LinkMessage) -> Request<RouteNetlinkMessage> {
+    Request::new(RouteNetlinkMessage::NewLink(message), NLM_F_CREATE | NLM_F_EXCL)
+}
+
+fn address(index: u32, net: Ipv4Net) -> AddressMessage {
+    let mut message = AddressMessage::default();
+    message.header = AddressHeader {
+        family: AddressFamily::Inet,
+        prefix_len: net.prefix_len(),
+        index,
+        ..AddressHeader::default()
+    };
+    let address = net.addr().into();
+    message.attributes = vec![AddressAttribute::Local(address), AddressAttribute::Address(address)];
+    message
+}
+
+fn set_address(index: u32, net: Ipv4Net) -> Request<RouteNetlinkMessage> {
+    let mut message = address(index, net);
+    if net.prefix_len() < 31 {
+        message.attributes.push(AddressAttribute::Broadcast(net.broadcast()));
+    }
+    Request::new(RouteNetlinkMessage::NewAddress(message), NLM_F_CREATE | NLM_F_REPLACE)
+}
+
+fn route(index: u32, destination: Ipv4Net, gateway: Option<Ipv4Addr>) -> RouteMessage {
+    let mut message = RouteMessage::default();
+    message.header = RouteHeader {
+        address_family: AddressFamily::Inet,
+        destination_prefix_length: destination.prefix_len(),
+        table: RouteHeader::RT_TABLE_MAIN,
+        protocol: RouteProtocol::Static,
+        scope: if gateway.is_some() { RouteScope::Universe } else { RouteScope::Link },
+        kind: RouteType::Unicast,
+        ..RouteHeader::default()
+    };
+    message.attributes.push(RouteAttribute::Oif(index));
     if destination.prefix_len() > 0 {
-        request = request.attribute(libc::RTA_DST, &destination.addr().octets());
+        let address = RouteAddress::Inet(destination.addr());
+        message.attributes.push(RouteAttribute::Destination(address));
     }
-    if let Some(gateway) = gateway {
-        request = request.attribute(libc::RTA_GATEWAY, &gateway.octets());
-    }
-    request
+    let gateway = gateway.map(|gateway| RouteAttribute::Gateway(RouteAddress::Inet(gateway)));
+    message.attributes.extend(gateway);
+    message
 }
 
-fn parse_link(message: Message<'_>) -> Option<Link> {
-    if message.kind != libc::RTM_NEWLINK {
-        return None;
-    }
-    let flags = read_u32(message.body.get(8..)?)?;
-    let mut link = Link {
-        index: read_u32(message.body.get(4..)?)?,
-        up: flags & UP != 0,
-        running: flags & RUNNING != 0,
-        ..Link::default()
-    };
-    for (kind, value) in Attributes::after(message.body, LINK_BODY) {
-        match kind {
-            libc::IFLA_IFNAME => link.name = read_text(value),
-            libc::IFLA_MTU => link.mtu = read_u32(value)?,
-            libc::IFLA_ADDRESS => link.mac = value.to_vec(),
-            libc::IFLA_GROUP => link.group = read_u32(value)?,
-            libc::IFLA_LINKINFO => {
-                link.kind = Attributes(value).find(libc::IFLA_INFO_KIND).map(read_text);
-            }
-            _ => {}
-        }
-    }
-    Some(link)
-}
-
-fn parse_address(message: Message<'_>) -> Option<(u32, Ipv4Net)> {
-    if message.kind != libc::RTM_NEWADDR || message.body.first() != Some(&family()) {
-        return None;
-    }
-    let attributes = Attributes::after(message.body, ADDRESS_BODY);
-    let value = attributes.find(libc::IFA_LOCAL).or_else(|| attributes.find(libc::IFA_ADDRESS))?;
-    let net = Ipv4Net::new(read_address(value)?, *message.body.get(1)?).ok()?;
-    Some((read_u32(message.body.get(4..)?)?, net))
-}
-
-fn parse_route(message: Message<'_>) -> Option<Route> {
-    if message.kind != libc::RTM_NEWROUTE || message.body.first() != Some(&family()) {
-        return None;
-    }
-    let attributes = Attributes::after(message.body, ROUTE_BODY);
-    let destination = match attributes.find(libc::RTA_DST) {
-        Some(value) => read_address(value)?,
-        None => Ipv4Addr::UNSPECIFIED,
-    };
-    Some(Route {
-        destination: Ipv4Net::new(destination, *message.body.get(1)?).ok()?,
-        link: attributes.find(libc::RTA_OIF).and_then(read_u32),
-        local: *message.body.get(7)? != libc::RTN_UNICAST,
-    })
-}
-
-fn read_address(value: &[u8]) -> Option<Ipv4Addr> {
-    Some(Ipv4Addr::from(<[u8; 4]>::try_from(value).ok()?))
+fn set_route(message: RouteMessage) -> Request<RouteNetlinkMessage> {
+    Request::new(RouteNetlinkMessage::NewRoute(message), NLM_F_CREATE | NLM_F_REPLACE)
 }

@@ -109,6 +109,19 @@ fn a_bridge_is_made_once_and_mended() {
 }
 
 #[test]
+fn a_refusal_carries_the_kernels_words() {
+    if !is_root() {
+        return;
+    }
+    let world = World::new();
+    let rules = Ruleset::new(base("aa", 60));
+    let error = world.host.run(|| ensure_bridge(&bridge(&rules, 70_000)).unwrap_err()).unwrap();
+    let LinkError::Netlink(error) = error else { panic!("{error:?}") };
+    let words = "creating bridge fhaa (mtu greater than device maximum)";
+    assert_eq!((error.to_string().as_str(), error.errno()), (words, Some(libc::EINVAL)));
+}
+
+#[test]
 fn an_attachment_is_adopted_mended_or_made_anew() {
     if !is_root() {
         return;
@@ -339,4 +352,60 @@ fn what_the_host_uses_is_found_with_its_interface() {
     let used = world.host.run(|| address::occupied(&stranger).unwrap()).unwrap();
     let taken = address::check_free("10.60.0.0/16".parse().unwrap(), &used).unwrap_err();
     assert_eq!(taken.existing.interface, "fhaa");
+}
+
+#[test]
+fn links_of_every_kind_are_read() {
+    if !is_root() {
+        return;
+    }
+    let world = World::new();
+    let (listed, found) = world
+        .host
+        .run(|| {
+            sh("ip link add base type veth peer name other");
+            let kinds = [
+                "bridge forward_delay 200",
+                "veth peer name far",
+                "vxlan id 7 dstport 4789 dev base",
+                "geneve id 7 remote 10.0.0.9",
+                "macvlan mode bridge",
+                "macvtap mode bridge",
+                "ipvlan",
+                "vlan id 7",
+                "bond mode 802.3ad",
+                "vrf table 9",
+                "gre remote 10.0.0.9",
+                "gretap remote 10.0.0.9",
+                "ipip remote 10.0.0.9",
+                "sit remote 10.0.0.9",
+                "vti remote 10.0.0.9 key 7",
+                "xfrm if_id 7 dev base",
+                "macsec",
+                "team",
+                "dummy",
+                "ifb",
+                "wireguard",
+                "netkit",
+            ];
+            for (number, kind) in kinds.into_iter().enumerate() {
+                // Which of them there are is the kernel's choice.
+                sh(&format!(
+                    "(ip link add k{number} type {kind} || ip link add link base k{number} \
+                     type {kind}) 2>/dev/null && ip addr add 10.90.{number}.1/24 dev k{number} \
+                     || true"
+                ));
+            }
+            let listed = sh("ip -o -4 addr | awk '{print $2, $4}' | sort");
+            let found = address::occupied(&base("aa", 60).slug).unwrap();
+            (listed, found)
+        })
+        .unwrap();
+    assert!(listed.contains("k0 10.90.0.1/24"), "{listed}");
+    for line in listed.lines() {
+        let (interface, address) = line.split_once(' ').unwrap();
+        let net = address.parse::<Ipv4Net>().unwrap().trunc();
+        let there = |one: &address::Occupied| one.interface == interface && one.net == net;
+        assert!(found.iter().any(there), "{line} of\n{listed}");
+    }
 }
