@@ -12,6 +12,7 @@ pub mod core;
 pub mod http;
 pub mod link;
 pub mod oci;
+pub mod restore;
 mod run;
 mod source;
 

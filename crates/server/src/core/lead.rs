@@ -28,6 +28,18 @@ impl Term {
     /// # Errors
     /// What the store answers.
     pub async fn take(store: &dyn Store, server: &str) -> Result<Self, StoreError> {
+        Self::advance(store, server, 1).await
+    }
+
+    /// Leaves terms out, so that the next one is above any that was before a restore.
+    ///
+    /// # Errors
+    /// What the store answers.
+    pub async fn jump(store: &dyn Store, by: u64) -> Result<(), StoreError> {
+        Self::advance(store, "restore", by).await.map(|_| ())
+    }
+
+    async fn advance(store: &dyn Store, server: &str, by: u64) -> Result<Self, StoreError> {
         loop {
             let got = store.get(KEY.as_bytes(), None).await?;
             let (before, unchanged) = match &got.kv {
@@ -38,12 +50,12 @@ impl Term {
                 }
                 None => (0, Compare::absent(KEY)),
             };
-            let record = Record { term: before + 1, server: server.to_owned() };
+            let record = Record { term: before + by, server: server.to_owned() };
             let bytes = serde_json::to_vec(&record).expect("a number and a text are JSON");
             let record = bytes::Bytes::from(bytes);
             let txn = Txn::default().when(unchanged).then(Op::put(KEY, record.clone()));
             if store.txn(txn).await?.succeeded {
-                return Ok(Self { number: before + 1, record });
+                return Ok(Self { number: before + by, record });
             }
         }
     }
