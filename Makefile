@@ -6,6 +6,7 @@ HELLO := $(TARGET)/x86_64-unknown-linux-gnu/release/hello
 # The static example, as end-to-end tests and benchmarks find it.
 export FREEHOLD_TEST_HELLO := $(HELLO)
 export FREEHOLD_TEST_BINARY := $(TARGET)/debug/freehold
+AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env=FREEHOLD_TEST_HELLO)
 
 .PHONY: help setup build hello run stop test lint gen bench bench-setup
 
@@ -52,8 +53,9 @@ lint: ## formatting, clippy, house rules, generated files
 gen: ## write the generated files anew
 	$(CARGO) xtask gen
 
-bench: build ## benchmarks beside their peers; ONLY=name,… runs some of them
-	$(CARGO) run --locked --quiet --release --package bench -- $(if $(ONLY),--only $(ONLY))
+bench: build ## benchmarks beside their peers; ONLY=name,… runs some of them, QUICK=1 only tries them
+	$(CARGO) build --locked --release --package bench
+	@$(AS_ROOT) $(TARGET)/release/bench $(if $(ONLY),--only $(ONLY)) $(if $(QUICK),--quick)
 
 bench-setup: ## install the peers of the benchmarks
 	@scripts/bench-setup.sh

@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 build=(gcc libc6-dev pkg-config libseccomp-dev)
 run=(nftables iproute2 curl)
 test=(runc busybox-static skopeo podman nghttp2-client curl openssl redis-server nginx python3)
-bench=(crun runc docker.io haproxy nginx wrk python3-venv)
+bench=(busybox-static crun runc docker.io haproxy nginx wrk python3-venv)
 
 say() { echo "setup: $*" >&2; }
 

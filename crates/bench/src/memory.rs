@@ -112,7 +112,7 @@ impl<'a> Up<'a> {
         let manifest = self.setting.scratch.join("freehold.toml");
         let text = format!("{MANIFEST}[scale]\ninstances = {INSTANCES}\n");
         std::fs::write(&manifest, text).context("write a manifest")?;
-        let added = format!("{}:/hello", self.setting.order.hello.display());
+        let added = format!("{}:/hello", self.setting.hello()?.display());
         self.freehold(&[
             "image",
             "build",

@@ -103,7 +103,7 @@ impl Places {
         let report = options.report.clone();
         Ok(Self {
             freehold: absolute(&freehold)?,
-            hello: absolute(&hello)?,
+            hello,
             own_programs: target.join("bench-venv/bin"),
             report: report.unwrap_or_else(|| target.join("bench/report.json")),
             own,

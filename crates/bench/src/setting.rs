@@ -62,6 +62,13 @@ impl Setting {
         made.with_context(|| format!("make {}", path.display())).map(|()| path)
     }
 
+    /// The static example app.
+    pub(crate) fn hello(&self) -> Result<&Path> {
+        let hello = &self.order.hello;
+        ensure!(hello.is_file(), "{} is not there; hint: make hello", hello.display());
+        Ok(hello)
+    }
+
     /// The control group of what is not Freehold's own, from the root of each hierarchy.
     pub(crate) fn peer_group(&self) -> String {
         format!("/{}-peer", group_prefix(&self.order.slug))

@@ -49,7 +49,7 @@ impl<'a> Place<'a> {
     pub(crate) fn new(setting: &'a Setting, tls: bool, pinned: bool) -> Result<Self> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         ensure!(cores > 1 || !pinned, "the proxy needs a core of its own: two are needed");
-        let mut command = on(pinned, OTHER_CORE, &setting.order.hello);
+        let mut command = on(pinned, OTHER_CORE, setting.hello()?);
         command.env("HELLO_ADDRESS", INSTANCE.ip().to_string());
         command.env("PORT", INSTANCE.port().to_string()).env("HELLO_THREADS", "1");
         let mut running = Running::start(&mut command, "instance", &setting.scratch)?;

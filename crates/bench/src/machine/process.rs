@@ -27,8 +27,7 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// Starts a command; its standard error goes to `NAME.log` in `directory`, and so does its output
-    /// unless the command says otherwise by `output`.
+    /// Starts a command; all that it says goes to `NAME.log` in `directory`.
     pub(crate) fn start(command: &mut Command, name: &str, directory: &Path) -> Result<Self> {
         let log = directory.join(format!("{name}.log"));
         let file = File::create(&log).with_context(|| format!("create {}", log.display()))?;
