@@ -81,12 +81,7 @@ impl Service {
             NoEndpoint::Name(error) => Refusal::from(super::RegistryError::from(error)),
         })?;
         let query = Query::try_from_uri(&parts.uri).map_err(|_| Refusal::query())?;
-        let call = Call {
-            method: parts.method,
-            headers: parts.headers,
-            query: query.0,
-            asker,
-        };
+        let call = Call { method: parts.method, headers: parts.headers, query: query.0, asker };
         match endpoint {
             Endpoint::Base => base(&call),
             Endpoint::Catalog => self.catalog(&call).await,
