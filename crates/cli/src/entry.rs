@@ -1,45 +1,54 @@
-//! The command line's entry.
+//! The command line's entry: reads what was typed, does it, and tells what failed.
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::Parser;
 
+use crate::command::{Cli, dispatch};
+use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::role;
+use crate::output::{Terminal, render_manifest};
 
-#[derive(Debug, Parser)]
-#[command(name = "freehold", version)]
-pub(crate) struct Cli {
-    #[command(subcommand)]
-    pub command: Command,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Command {
-    Up(role::up::Arguments),
-    Server(role::server::Arguments),
-    Agent(role::agent::Arguments),
-    #[command(hide = true)]
-    Proxy(role::proxy::Arguments),
-}
-
+/// Runs the command line.
 pub(crate) fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are answers, the rest is wrong input. A closed pipe is no matter.
+            let _ = error.print();
+            let exit = if error.use_stderr() { Exit::Invalid } else { Exit::Success };
+            return ExitCode::from(exit.code());
+        }
+    };
+    // Before anything of TLS is made.
     pki::install_provider();
-    match dispatch(cli.command) {
+    let terminal = Terminal::of_this_process();
+    match dispatch(cli, terminal) {
         Ok(code) => code,
         Err(failure) => {
-            eprint!("{}", failure.render());
+            eprint!("{}", told(&failure, terminal.colour));
             ExitCode::from(failure.exit.code())
         }
     }
 }
 
-fn dispatch(command: Command) -> Result<ExitCode, Failure> {
-    match command {
-        Command::Up(arguments) => role::up::run(arguments),
-        Command::Server(arguments) => role::server::run(arguments),
-        Command::Agent(arguments) => role::agent::run(arguments),
-        Command::Proxy(arguments) => role::proxy::run(arguments),
+/// A failure as it is told.
+fn told(failure: &Failure, colour: bool) -> String {
+    if let Some(errors) = &failure.manifest {
+        let hint = failure.hint.iter().map(|hint| format!("hint: {hint}\n")).collect::<String>();
+        return render_manifest(errors, colour) + &hint;
     }
+    let text = failure.render();
+    if !colour {
+        return text;
+    }
+    // The words stay; colour only helps to find them.
+    let mark = |text: String, word: &str, code: u8| {
+        let lines = text.split_inclusive('\n').map(|line| match line.strip_prefix(word) {
+            Some(rest) => format!("\x1b[1;{code}m{word}\x1b[0m{rest}"),
+            None => line.to_owned(),
+        });
+        lines.collect::<String>()
+    };
+    mark(mark(text, "error:", 31), "hint:", 36)
 }

@@ -1,8 +1,12 @@
 //! The `freehold` binary.
 
+mod command;
+mod connect;
 mod entry;
 mod exit;
 mod failure;
+mod images;
+mod output;
 mod role;
 
 use std::process::ExitCode;

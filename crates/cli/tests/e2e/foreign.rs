@@ -127,7 +127,13 @@ impl Cluster {
         let target = format!("docker://{}/{name}:1", self.api);
         let local = format!("localhost/{name}:1");
         podman.run(&[
-            "push", "--creds", &credentials, "--cert-dir", certs.to_str().unwrap(), &local, &target,
+            "push",
+            "--creds",
+            &credentials,
+            "--cert-dir",
+            certs.to_str().unwrap(),
+            &local,
+            &target,
         ]);
     }
 
@@ -215,7 +221,8 @@ fn redis_pushed_by_podman_answers_through_a_tcp_route() {
     let more = format!("[routes]\ntcp = [{port}]\n[on.production.routes]\ntcp = []\n");
     cluster.deploy_text("redis", &manifest("redis", process, &more));
     let answer = cluster.wait("redis", || {
-        let mut stream = TcpStream::connect((cluster.http.ip(), port)).map_err(|e| e.to_string())?;
+        let mut stream =
+            TcpStream::connect((cluster.http.ip(), port)).map_err(|e| e.to_string())?;
         stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
         stream.write_all(b"SET a 7\r\nGET a\r\nQUIT\r\n").map_err(|e| e.to_string())?;
         let mut answer = String::new();
@@ -320,7 +327,12 @@ fn caddy_serves_as_a_static_binary() {
     root.image(&podman, "caddy");
     let layout = podman.0.path().join("caddy.oci");
     podman.run(&[
-        "save", "--format", "oci-dir", "-o", layout.to_str().unwrap(), "localhost/caddy:1",
+        "save",
+        "--format",
+        "oci-dir",
+        "-o",
+        layout.to_str().unwrap(),
+        "localhost/caddy:1",
     ]);
     cluster.skopeo_push(&format!("oci:{}", layout.display()), "caddy");
     let process = "command = [\"/usr/bin/caddy\", \"respond\", \"--listen\", \":8080\", \"caddy \

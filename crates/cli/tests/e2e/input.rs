@@ -51,8 +51,8 @@ fn what_is_not_there_is_named_with_what_to_do() {
         .expect("the binary starts");
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(!output.status.success() && said.contains("127.0.0.1:1"), "{said}");
-    let stranger = cluster.command(&["ps"]).env_remove("FREEHOLD_TOKEN_FILE");
-    let mut stranger = stranger;
-    let output = stranger.env("FREEHOLD_TOKEN", "fh_0_0").output().expect("the binary starts");
+    let mut stranger = cluster.command(&["ps"]);
+    stranger.env_remove("FREEHOLD_TOKEN_FILE").env("FREEHOLD_TOKEN", "fh_0_0");
+    let output = stranger.output().expect("the binary starts");
     assert_eq!(output.status.code(), Some(3), "{}", String::from_utf8_lossy(&output.stderr));
 }

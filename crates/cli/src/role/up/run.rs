@@ -26,11 +26,11 @@ const DEATHS_BEFORE_READY: u32 = 5;
 const RENEW_EVERY: Duration = Duration::from_secs(3600);
 
 /// Runs until SIGTERM or SIGINT.
-pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
+pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     preflight::check_root()?;
     let data = lock::make_directory(&arguments.data)?;
     let machine = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    let it = Installation::of(&arguments, &data, &machine)?;
+    let it = Installation::of(arguments, &data, &machine)?;
     let lock = lock::take(&data)?;
     for warning in preflight::check(&it)? {
         eprintln!("warning: {warning}");

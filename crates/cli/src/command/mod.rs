@@ -1,0 +1,36 @@
+//! The commands, a file for each noun or verb: what may be typed, what it asks the cluster, and how
+//! the answer is shown. Rendering is pure.
+
+mod app;
+mod backup;
+mod cert;
+mod check;
+mod completions;
+mod deploy;
+mod environment;
+mod event;
+mod follow;
+mod generate;
+mod host;
+mod image;
+mod known;
+mod login;
+mod logs;
+mod manifest;
+mod promote;
+mod ps;
+mod registry;
+mod release;
+mod restore;
+mod rollback;
+mod rollout;
+mod root;
+mod route;
+mod secret;
+mod source;
+mod status;
+mod team;
+mod token;
+mod version;
+
+pub(crate) use root::{Cli, dispatch};
