@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::ValueEnum;
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::contest::{Measured, Row, render};
 use crate::machine::{hybrid_mount, remove_groups};
@@ -180,8 +181,7 @@ fn wait(mut child: Child, stop: &AtomicBool) -> Result<Measured> {
         }
         let stopped = stop.load(Ordering::SeqCst);
         if stopped || begun.elapsed() > BENCHMARK_WITHIN {
-            child.kill().context("end a benchmark")?;
-            child.wait().context("wait for a benchmark")?;
+            end(&mut child)?;
             bail!(if stopped { "interrupted" } else { "it took too long" });
         }
         sleep(LOOK_EVERY);
@@ -189,6 +189,20 @@ fn wait(mut child: Child, stop: &AtomicBool) -> Result<Measured> {
     ensure!(status.success(), "it did not end well ({status})");
     let read = reader.join().map_err(|_| anyhow::anyhow!("reading rows panicked"))?;
     serde_json::from_slice(&read.context("read the rows")?).context("understand the rows")
+}
+
+/// Kills the first process of the namespaces, and with it all others. `unshare` waits for it and ends too,
+/// so that nobody else has to; it is killed where that process is not there yet.
+fn end(child: &mut Child) -> Result<()> {
+    let id = child.id();
+    let first = fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap_or_default();
+    let first = first.split_whitespace().next().and_then(|pid| pid.parse().ok());
+    match first.and_then(Pid::from_raw) {
+        // Gone already is fine.
+        Some(first) => drop(kill_process(first, Signal::KILL)),
+        None => child.kill().context("end a benchmark")?,
+    }
+    child.wait().context("wait for a benchmark").map(drop)
 }
 
 fn write_report(path: &Path, rows: &[Row]) -> Result<()> {
