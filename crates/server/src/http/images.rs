@@ -1,40 +1,19 @@
-//! Images of the embedded registry, and which of them must stay.
+//! Images of the embedded registry.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use api::error::{ApiError, ErrorCode};
 use api::operation::ImageView;
 use api::time::Timestamp;
-use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::endpoint::Call;
 use super::gives::{Done, Shows, shows};
-use super::registry_access::may_write;
 use super::takes::Query;
+use crate::access::Releases;
 use crate::control;
-use crate::core::Core;
-use crate::oci::{Fault, ImageUse, InUse, InUseError, ListedImage, RegistryError};
-
-/// The images that releases were made of.
-pub struct ImagesInUse(pub Arc<Core>);
-
-#[async_trait]
-impl InUse for ImagesInUse {
-    async fn in_use(&self) -> Result<Vec<ImageUse>, InUseError> {
-        let view = self.0.view();
-        let releases = view.releases.values().filter(|row| row.image.registry.is_none());
-        let uses = releases.map(|row| {
-            let digest = row.image.digest.as_str().parse();
-            let digest = digest.map_err(|_| InUseError(format!("{} has no digest", row.key())))?;
-            let repository = row.image.repository.parse().ok();
-            Ok(ImageUse { repository, digest, user: format!("release {}", row.key()) })
-        });
-        uses.collect()
-    }
-}
+use crate::oci::{Fault, ListedImage, RegistryError};
 
 /// What of a repository is deleted.
 #[derive(Deserialize, JsonSchema)]
@@ -51,7 +30,7 @@ pub(super) struct Collected {
 }
 
 pub(super) async fn list(call: Call) -> Result<Shows<Vec<ImageView>>, ApiError> {
-    let images = call.registry.list(None).await.map_err(refused)?;
+    let images = call.registry.list(None).await.map_err(|e| refused(&e))?;
     let view = call.core.view();
     let mut users: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for row in view.releases.values().filter(|row| row.image.registry.is_none()) {
@@ -84,11 +63,9 @@ fn view_of(
 
 pub(super) async fn delete(call: Call<(), Query<ImageQuery>>) -> Result<Done, ApiError> {
     let repository: String = call.segment("repository")?;
-    may_write(&call.caller, &repository, "delete in")
-        .map_err(|message| ApiError::new(ErrorCode::Forbidden, message))?;
-    let in_use = ImagesInUse(call.core.clone());
+    let in_use = Releases(call.core.clone());
     let reference = &call.query.0.reference;
-    call.registry.delete(&repository, reference, &in_use).await.map_err(refused)?;
+    call.registry.delete(&repository, reference, &in_use).await.map_err(|e| refused(&e))?;
     Ok(Done)
 }
 
@@ -101,8 +78,8 @@ pub(super) async fn collect_garbage(call: Call) -> Result<Shows<Collected>, ApiE
 }
 
 /// A registry's error as the API answers it.
-fn refused(error: RegistryError) -> ApiError {
-    let code = match &error {
+fn refused(error: &RegistryError) -> ApiError {
+    let code = match error {
         RegistryError::Name(_) => ErrorCode::Invalid,
         RegistryError::RepositoryUnknown(_)
         | RegistryError::BlobUnknown { .. }
@@ -115,7 +92,7 @@ fn refused(error: RegistryError) -> ApiError {
         },
     };
     let mut text = error.to_string();
-    let mut cause = std::error::Error::source(&error);
+    let mut cause = std::error::Error::source(error);
     while let Some(next) = cause {
         text.push_str(&format!(": {next}"));
         cause = next.source();

@@ -22,7 +22,6 @@ mod images;
 mod listen;
 mod logs;
 mod registries;
-mod registry_access;
 mod roles;
 mod router;
 mod secrets;
@@ -34,7 +33,5 @@ mod tokens;
 mod watch;
 
 pub use document::openapi;
-pub use images::ImagesInUse;
 pub use listen::{Serving, serve};
-pub use registry_access::RegistryAccess;
 pub use router::router;

@@ -15,9 +15,8 @@ use futures_util::{FutureExt, StreamExt};
 use tokio_util::sync::CancellationToken;
 
 use super::endpoint::Context;
-use super::images::ImagesInUse;
-use super::registry_access::RegistryAccess;
 use super::{answer, table};
+use crate::access::{Releases, Users};
 use crate::core::Core;
 use crate::link;
 use crate::oci::Registry;
@@ -32,8 +31,8 @@ pub fn router(core: &Arc<Core>, registry: &Arc<Registry>, stop: &CancellationTok
         let service = endpoint.service(context.clone());
         endpoints = endpoints.route(endpoint.path, on(filter, service));
     }
-    let access = Arc::new(RegistryAccess(core.clone()));
-    let images = registry.router(access, Arc::new(ImagesInUse(core.clone())));
+    let (users, releases) = (Arc::new(Users(core.clone())), Arc::new(Releases(core.clone())));
+    let images = registry.router(users, releases);
     let ends = stop.clone();
     let agents = link::router(core.clone())
         .layer(middleware::map_response(move |response| ended_by(ends.clone(), response)));

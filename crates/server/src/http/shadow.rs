@@ -36,7 +36,6 @@ pub(super) struct CertificateRequest {
 
 /// How to reach a registry that is not the cluster's own.
 #[derive(JsonSchema)]
-#[schemars(rename = "RegistryRequest")]
 #[expect(dead_code, reason = "only its schema is used")]
 pub(super) struct RegistryRequest {
     /// Its `host[:port]` as it stands in image references; the same as in the path.
@@ -71,4 +70,58 @@ pub(super) struct Registry {
     proxy: Option<String>,
     /// Speak plain HTTP.
     plain_http: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use api::protocol::SecretValue;
+    use api::time::Timestamp;
+    use api::token::{Role, Token};
+    use serde::Serialize;
+    use serde_json::Value;
+
+    use super::*;
+
+    /// The fields of a value with everything in it are the fields of the schema.
+    fn check<S: JsonSchema>(full: &impl Serialize) {
+        let value = serde_json::to_value(full).unwrap();
+        let schema = Value::from(schemars::SchemaGenerator::default().into_root_schema_for::<S>());
+        let names = |value: &Value| -> BTreeSet<String> {
+            value.as_object().unwrap().keys().cloned().collect()
+        };
+        assert_eq!(names(&value), names(&schema["properties"]));
+    }
+
+    #[test]
+    fn shadows_have_the_fields_of_what_they_stand_for() {
+        let secret = || SecretValue("x".into());
+        check::<SecretRequest>(&api::operation::SecretRequest { value: secret() });
+        let token = Token {
+            id: "x".into(),
+            name: "x".into(),
+            role: Role::Viewer,
+            team: None,
+            created: Timestamp(0),
+            expires: None,
+        };
+        check::<TokenAnswer>(&api::operation::TokenAnswer { token, secret: secret() });
+        check::<CertificateRequest>(&api::operation::CertificateRequest {
+            hosts: vec![],
+            chain_pem: "x".into(),
+            key_pem: secret(),
+        });
+        let mut registry = api::registry::Registry {
+            host: "x".into(),
+            username: Some("x".into()),
+            password: Some(secret()),
+            ca_pem: Some("x".into()),
+            proxy: Some("x".into()),
+            plain_http: true,
+        };
+        check::<RegistryRequest>(&registry);
+        registry.password = None;
+        check::<Registry>(&registry);
+    }
 }

@@ -102,7 +102,7 @@ fn workloads() -> Vec<Endpoint> {
             "Public names and ports.", apps::routes),
         Endpoint::new((GET, "/v1/images"), "list_images", ANYONE,
             "Images of the cluster's own registry.", images::list),
-        Endpoint::new((DELETE, "/v1/images/{*repository}"), "delete_image", TEAM,
+        Endpoint::new((DELETE, "/v1/images/{*repository}"), "delete_image", OPERATORS,
             "Removes a tag, or an image by its digest, that nothing uses.", images::delete),
         Endpoint::new((POST, "/v1/images/collect-garbage"), "collect_garbage", OPERATORS,
             "Removes what no image needs from the registry's disk.", images::collect_garbage),

@@ -117,3 +117,101 @@ fn replace<K: Kind>(table: &mut BTreeMap<String, K>, host: &str, kv: &KeyValue, 
         table.insert(host.to_owned(), document);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use proptest::prelude::*;
+    use serde_json::json;
+    use store::document::Document;
+
+    use super::*;
+
+    fn kv<K: Kind>(value: serde_json::Value) -> KeyValue {
+        let body: K = serde_json::from_value(value).unwrap();
+        let key = Bytes::from(body.key());
+        let value = Document::new(&K::SCHEMA, body).encode(&K::SCHEMA).unwrap();
+        let revision = Revision(1);
+        KeyValue {
+            key,
+            value,
+            create_revision: revision,
+            mod_revision: revision,
+            version: 1,
+            lease: None,
+        }
+    }
+
+    fn id(number: u8) -> String {
+        format!("shop-staging-{number}")
+    }
+
+    /// A document of one of two hosts: the host itself, an assignment or a status of some
+    /// instances, written or removed.
+    fn event() -> impl Strategy<Value = Event> {
+        let instances = prop::collection::btree_set(0_u8..4, 0..4);
+        (0_u8..3, 0_u8..2, instances, any::<bool>(), 0_u32..3).prop_map(
+            |(kind, host, instances, deleted, pid)| {
+                let host = format!("h{host}");
+                let kv = match kind {
+                    0 => kv::<Host>(json!({
+                        "name": host, "domain": format!("rack-{pid}"), "subnet": "10.1.0.0/24",
+                        "address": "127.0.0.1", "state": "ready",
+                        "joined": "2026-01-01T00:00:00Z",
+                    })),
+                    1 => kv::<Assignment>(json!({
+                        "host": host, "generation": 1,
+                        "entries": instances.iter().map(|number| json!({
+                            "instance": id(*number), "app": "shop", "environment": "staging",
+                            "release": 1, "wanted": "run", "address": "10.1.0.2",
+                        })).collect::<Vec<_>>(),
+                    })),
+                    _ => kv::<HostStatus>(json!({
+                        "host": host, "generation": 1, "version": "1",
+                        "capacity": api::host::Capacity::default(),
+                        "instances": instances.iter().map(|number| json!({
+                            "instance": id(*number), "state": "healthy", "pid": pid,
+                            "since": "2026-01-01T00:00:00Z",
+                        })).collect::<Vec<_>>(),
+                    })),
+                };
+                let kind = if deleted { EventKind::Delete } else { EventKind::Put };
+                Event { kind, kv, prev: None }
+            },
+        )
+    }
+
+    proptest! {
+        /// Who hears every change knows what there is, host by host, and hears of nothing twice.
+        #[test]
+        fn what_is_told_adds_up_to_what_there_is(
+            batches in prop::collection::vec(prop::collection::vec(event(), 1..4), 1..12),
+        ) {
+            let mut instances = Instances::default();
+            let mut heard: BTreeMap<(String, InstanceId), Instance> = BTreeMap::new();
+            for batch in batches {
+                for event in &batch {
+                    // One host at a time, so that it is known whose instance is told.
+                    for (id, instance) in instances.take(std::slice::from_ref(event)) {
+                        let key = std::str::from_utf8(&event.kv.key).unwrap();
+                        let place = (key.rsplit('/').next().unwrap().to_owned(), id);
+                        let before = heard.remove(&place);
+                        prop_assert_ne!(&before, &instance, "told, and not different");
+                        if let Some(instance) = instance {
+                            heard.insert(place, instance);
+                        }
+                    }
+                }
+                for host in ["h0", "h1"] {
+                    let there = instances.join(host);
+                    let told: BTreeMap<InstanceId, Instance> = heard
+                        .iter()
+                        .filter(|((at, _), _)| at == host)
+                        .map(|((_, id), instance)| (id.clone(), instance.clone()))
+                        .collect();
+                    prop_assert_eq!(told, there);
+                }
+            }
+        }
+    }
+}

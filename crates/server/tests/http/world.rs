@@ -1,0 +1,298 @@
+//! A server of its own for each test.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use api::digest::Digest;
+use api::environment::Environment;
+use api::error::ApiError;
+use api::id::{EnvironmentName, TeamName};
+use api::operation::TokenRequest;
+use api::protocol::SecretValue;
+use api::token::Role;
+use async_trait::async_trait;
+use bytes::Bytes;
+use client::{Client, Config};
+use http::{HeaderMap, Method, Request, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper_util::rt::TokioIo;
+use image::Reference;
+use parking_lot::Mutex;
+use pki::{CertificateAuthority, ClientTls, Keyring, ServerNames, SwappableIdentity};
+use server::core::{
+    Agents, Cache, Change, Core, Events, Found, ImageSource, Planning, Resolver, now,
+};
+use server::http::{Serving, serve};
+use server::oci::{self, Registry};
+use store::{MemoryStore, Store};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsConnector;
+use tokio_util::sync::CancellationToken;
+
+/// Finds every image, with the digest it names or this one.
+pub(crate) struct AnyImage;
+
+pub(crate) const DIGEST: &str =
+    "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+
+#[async_trait]
+impl ImageSource for AnyImage {
+    async fn resolve(
+        &self,
+        _: Option<&api::registry::Registry>,
+        reference: &Reference,
+    ) -> Result<Option<Found>, ApiError> {
+        let digest = reference.digest().map_or(DIGEST.to_owned(), |digest| digest.to_string());
+        Ok(Some(Found { digest: digest.parse().unwrap(), hold: None }))
+    }
+}
+
+/// A cluster's trust and state, which several servers may share.
+pub(crate) struct Cluster {
+    pub(crate) authority: CertificateAuthority,
+    pub(crate) store: Arc<dyn Store>,
+    directory: tempfile::TempDir,
+}
+
+impl Cluster {
+    pub(crate) fn new() -> Self {
+        pki::install_provider();
+        Self {
+            authority: CertificateAuthority::create("test", jiff::Timestamp::now()).unwrap(),
+            store: Arc::new(MemoryStore::new()),
+            directory: tempfile::tempdir().unwrap(),
+        }
+    }
+}
+
+/// A server and its admin.
+pub(crate) struct World {
+    pub(crate) cluster: Arc<Cluster>,
+    pub(crate) core: Arc<Core>,
+    _registry: Arc<Registry>,
+    pub(crate) address: SocketAddr,
+    pub(crate) admin: String,
+    pub(crate) stop: CancellationToken,
+    pub(crate) served: Option<tokio::task::JoinHandle<()>>,
+    _inner: tokio_util::sync::DropGuard,
+    _stop: tokio_util::sync::DropGuard,
+}
+
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+impl Answer {
+    pub(crate) fn error(&self) -> ApiError {
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|e| panic!("{} {:?}: {e}", self.status, self.body))
+    }
+
+    pub(crate) fn revision(&self) -> u64 {
+        self.headers["freehold-revision"].to_str().unwrap().parse().unwrap()
+    }
+}
+
+impl World {
+    pub(crate) async fn new() -> Self {
+        Self::of(Arc::new(Cluster::new())).await
+    }
+
+    /// One more server of a cluster.
+    pub(crate) async fn of(cluster: Arc<Cluster>) -> Self {
+        let store = cluster.store.clone();
+        let own = tempfile::TempDir::new_in(cluster.directory.path()).unwrap().keep();
+        let keyring = Keyring::load_or_create(&own.join("master.key")).unwrap();
+        let registry = Registry::open(own.join("registry"), oci::Options::default()).unwrap();
+        let registry = Arc::new(registry);
+        let (events, queue) = Events::new();
+        let inner = CancellationToken::new();
+        drop(queue);
+        let core = Arc::new(Core {
+            cluster: "test".into(),
+            instance_range: "10.128.0.0/16".parse().unwrap(),
+            service_range: "10.128.192.0/18".parse().unwrap(),
+            https_port: None,
+            cache: Cache::open(store.as_ref()).await.unwrap(),
+            store: store.clone(),
+            agents: Agents::default(),
+            events,
+            keyring: Arc::new(keyring),
+            driver: server::control::Driver::default(),
+            resolver: Resolver {
+                own: Arc::new(AnyImage),
+                others: Arc::new(AnyImage),
+                own_names: Vec::new(),
+            },
+            planning: Mutex::new(Planning::default()),
+        });
+        tokio::spawn(core.cache.clone().run(store, inner.clone()));
+        if core.view().environments.is_empty() {
+            let mut change = Change::new();
+            for (name, order) in [("staging", 1), ("production", 2)] {
+                let name = EnvironmentName::new(name).unwrap();
+                let host_labels = BTreeMap::new();
+                change = change.create(&Environment { name, order, host_labels, created: now() });
+            }
+            core.commit(change).await.unwrap();
+        }
+        let admin = token(&core, Role::Admin, None).await;
+        let stop = CancellationToken::new();
+        let (address, served) = Self::listen(&cluster, &core, &registry, &stop).await;
+        Self {
+            cluster,
+            core,
+            _registry: registry,
+            address,
+            admin,
+            served: Some(served),
+            _inner: inner.drop_guard(),
+            _stop: stop.clone().drop_guard(),
+            stop,
+        }
+    }
+
+    async fn listen(
+        cluster: &Cluster,
+        core: &Arc<Core>,
+        registry: &Arc<Registry>,
+        stop: &CancellationToken,
+    ) -> (SocketAddr, tokio::task::JoinHandle<()>) {
+        let names = ServerNames {
+            dns: vec!["localhost".into()],
+            addresses: vec!["127.0.0.1".parse().unwrap()],
+        };
+        let identity = cluster.authority.issue_server("one", &names, jiff::Timestamp::now());
+        let serving = Serving {
+            identity: SwappableIdentity::new(&identity.unwrap()).unwrap(),
+            authorities: cluster.authority.bundle().clone(),
+            registry: registry.clone(),
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let served = tokio::spawn(serve(core.clone(), listener, serving, stop.clone()));
+        (address, served)
+    }
+
+    pub(crate) fn client_with(&self, token: Option<&str>) -> Client {
+        Client::new(&Config {
+            addresses: vec![self.address.to_string()],
+            token: token.map(|token| SecretValue(token.to_owned())),
+            ca_pem: Some(self.cluster.authority.bundle().to_pem()),
+        })
+        .unwrap()
+    }
+
+    /// The admin's client.
+    pub(crate) fn client(&self) -> Client {
+        self.client_with(Some(&self.admin))
+    }
+
+    pub(crate) async fn token(&self, role: Role, team: Option<&str>) -> String {
+        token(&self.core, role, team).await
+    }
+
+    /// A team that exists.
+    pub(crate) async fn team(&self, name: &str) {
+        let request =
+            api::operation::TeamRequest { name: name.parse().unwrap(), description: "".into() };
+        self.core.create_team(request).await.unwrap();
+    }
+
+    /// One request on a connection of its own, byte for byte.
+    pub(crate) async fn raw(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Bytes>,
+    ) -> Answer {
+        let request = self.request(method, path, headers, body.into());
+        let response = self.connection(None).await.send_request(request).await.unwrap();
+        whole(response).await
+    }
+
+    pub(crate) fn request(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Bytes,
+    ) -> Request<Full<Bytes>> {
+        let mut request = Request::builder()
+            .method(Method::from_bytes(method.as_bytes()).unwrap())
+            .uri(path)
+            .header("host", self.address.to_string());
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        request.body(Full::new(body)).unwrap()
+    }
+
+    /// A connection of HTTP/1.1, with a client's certificate or without.
+    pub(crate) async fn connection(
+        &self,
+        identity: Option<Arc<SwappableIdentity>>,
+    ) -> hyper::client::conn::http1::SendRequest<Full<Bytes>> {
+        let tls = pki::client_tls(&ClientTls {
+            authorities: self.cluster.authority.bundle(),
+            identity,
+            alpn: &[b"http/1.1"],
+            time: None,
+        });
+        let connector = TlsConnector::from(Arc::new(tls.unwrap()));
+        let tcp = tokio::net::TcpStream::connect(self.address).await.unwrap();
+        let name = rustls_pki_types::ServerName::try_from("localhost").unwrap();
+        let stream = connector.connect(name, tcp).await.unwrap();
+        let (sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
+        tokio::spawn(connection);
+        sender
+    }
+}
+
+pub(crate) async fn whole(response: http::Response<hyper::body::Incoming>) -> Answer {
+    let (parts, body) = response.into_parts();
+    let body = body.collect().await.unwrap().to_bytes();
+    Answer { status: parts.status, headers: parts.headers, body }
+}
+
+async fn token(core: &Core, role: Role, team: Option<&str>) -> String {
+    let team = team.map(|team| TeamName::new(team).unwrap());
+    let name = format!("{role:?}").to_lowercase();
+    let request = TokenRequest { name, role, team, expires_in: None };
+    core.create_token(request).await.unwrap().secret.0
+}
+
+pub(crate) fn bearer(token: &str) -> String {
+    format!("Bearer {token}")
+}
+
+/// A manifest of `shop`, team retail, as JSON.
+pub(crate) fn manifest() -> serde_json::Map<String, serde_json::Value> {
+    serde_json::json!({
+        "app": "shop",
+        "team": "retail",
+        "image": "retail/shop:1",
+        "process": { "port": 8080 },
+        "resources": { "cpu": "100m", "memory": "64MiB" },
+        "scale": { "instances": 1 },
+        "health": { "http": "/healthz" },
+        "on": {
+            "staging": { "routes": { "hosts": ["shop.staging.example.com"] } },
+            "production": { "routes": { "hosts": ["shop.example.com"] } },
+        },
+    })
+    .as_object()
+    .unwrap()
+    .clone()
+}
+
+pub(crate) fn sha256(bytes: &[u8]) -> Digest {
+    use sha2::Digest as _;
+    let hex = data_encoding::HEXLOWER.encode(&sha2::Sha256::digest(bytes));
+    format!("sha256:{hex}").parse().unwrap()
+}
