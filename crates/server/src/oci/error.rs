@@ -78,7 +78,10 @@ pub enum RegistryError {
     #[error("storing a manifest")]
     Manifest(#[source] ManifestError),
     /// A manifest whose parts were not pushed to its repository before it.
-    #[error("storing a manifest in repository {repository}: {} of its parts are not there", .parts.len())]
+    #[error(
+        "storing a manifest in repository {repository}: {} of its parts are not there",
+        .parts.len()
+    )]
     PartsUnknown {
         /// The repository.
         repository: RepositoryName,

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// How a registry behaves.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
@@ -30,9 +32,9 @@ impl Default for Options {
             max_blob_bytes: 64 << 30,
             max_uploads: 256,
             body_idle: Duration::from_secs(60),
-            upload_idle: Duration::from_hours(24),
-            upload_reclaim: Duration::from_mins(15),
-            grace: Duration::from_hours(24),
+            upload_idle: DAY,
+            upload_reclaim: Duration::from_secs(15 * 60),
+            grace: DAY,
             untagged_retention: None,
         }
     }

@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, sync_channel};
 
 use image::Digest;
 use server::oci::{Options, Registry};
@@ -134,7 +135,7 @@ fn an_upload_goes_on_after_the_server_was_killed() {
 }
 
 /// Pushes images one after another until the connection breaks; gives those acknowledged.
-fn push_until_broken(server: &Server, round: u64, acknowledged: &std::sync::mpsc::Sender<Digest>) {
+fn push_until_broken(server: &Server, round: u64, acknowledged: &SyncSender<Digest>) {
     let blob = |content: &[u8]| {
         let path = format!("/v2/a/blobs/uploads/?digest={}", Digest::of(content));
         server.try_call("POST", &path, "", content).map(|reply| assert_eq!(reply.status, 201))
@@ -162,7 +163,7 @@ fn no_acknowledged_push_is_lost() {
     let mut expected = Vec::new();
     for round in 0..4 {
         let server = Server::start(directory.path());
-        let (sender, receiver) = std::sync::mpsc::channel();
+        let (sender, receiver) = sync_channel(1000);
         std::thread::scope(|scope| {
             let pusher = scope.spawn(|| push_until_broken(&server, round, &sender));
             // Killed somewhere in the work after some were acknowledged.

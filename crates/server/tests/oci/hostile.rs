@@ -104,7 +104,8 @@ proptest! {
     #[test]
     fn any_request_is_answered(
         method in prop::sample::select(vec!["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]),
-        path in "/v2/[a-zA-Z0-9_./:%-]{0,40}(/blobs/|/manifests/|/tags/list|/blobs/uploads/|/referrers/)?[a-z0-9:%.-]{0,20}",
+        path in "/v2/[a-zA-Z0-9_./:%-]{0,40}(/blobs/|/manifests/|/tags/list|/referrers/)?\
+                 (uploads/)?[a-z0-9:%.-]{0,20}",
         query in "(\\?[a-z&=%0-9:]{0,30})?",
         range in "[ -~]{0,20}",
         body in proptest::collection::vec(any::<u8>(), 0..200),

@@ -129,7 +129,8 @@ impl Metadata {
             transaction.execute(
                 "DELETE FROM repository WHERE
                    NOT EXISTS (SELECT 1 FROM blob WHERE blob.repository = repository.id)
-                   AND NOT EXISTS (SELECT 1 FROM manifest WHERE manifest.repository = repository.id)",
+                   AND NOT EXISTS
+                     (SELECT 1 FROM manifest WHERE manifest.repository = repository.id)",
                 params![],
             )?;
             Ok(gone as u64)
