@@ -222,8 +222,8 @@ impl Client {
         })
     }
 
-    /// Makes a call whose answer is that it was done. What a repeated removal does not find any more
-    /// was removed by the first.
+    /// Makes a call whose answer is that it was done. What a repeated removal does not find any
+    /// more was removed by the first.
     pub(crate) async fn done(&self, call: Call) -> Result<(), ClientError> {
         let answer = self.fetch(&call).await?;
         let removed = call.method == Method::DELETE

@@ -25,7 +25,7 @@ use crate::error::ClientError;
 /// How long a connection may take, TLS included.
 const CONNECT_WITHIN: Duration = Duration::from_secs(3);
 
-/// The configuration of TLS: the given authorities (PEM), or the machine's own where none are given.
+/// The configuration of TLS: the given authorities (PEM), else the machine's own.
 pub(crate) fn tls(ca_pem: Option<&str>) -> Result<Arc<ClientConfig>, ClientError> {
     let fail = |reason: String| ClientError::Authority(reason);
     let mut roots = RootCertStore::empty();

@@ -135,8 +135,8 @@ impl Registry {
         Ok(false)
     }
 
-    /// Sends a blob of `size` bytes from the start of `source`, unless the repository has it. `progress`
-    /// hears how many bytes the server has.
+    /// Sends a blob of `size` bytes from the start of `source`, unless the repository has it.
+    /// `progress` hears how many bytes the server has.
     ///
     /// # Errors
     /// When the source can't be read, or the server refuses; `digest_invalid` when the bytes are

@@ -1,5 +1,5 @@
-//! One endpoint: from a request to a call of its handler, in the order that keeps strangers out: who
-//! asks, may they, then the query, then the body.
+//! One endpoint: from a request to a call of its handler, in the order that keeps strangers out:
+//! who asks, may they, then the query, then the body.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -105,7 +105,7 @@ pub(super) struct Documented {
 }
 
 impl Endpoint {
-    /// An endpoint with its handler. What it takes and gives is documented from the handler's types.
+    /// An endpoint with its handler. What it takes and gives is documented from its types.
     pub(super) fn new<B, Q, A, H, F>(
         (method, path): (Method, &'static str),
         name: &'static str,

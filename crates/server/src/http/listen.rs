@@ -40,8 +40,8 @@ const PONG_WITHIN: Duration = Duration::from_secs(5);
 /// Streams at once on one HTTP/2 connection.
 const MAX_STREAMS: u32 = 1_000;
 
-/// HTTP/2's flow-control windows: 1 MiB a stream, so that a pull fills a fast line; four such streams a
-/// connection.
+/// HTTP/2's flow-control windows: 1 MiB a stream, so that a pull fills a fast line; four such
+/// streams a connection.
 const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 4 << 20;
 
@@ -65,8 +65,8 @@ pub struct Serving {
     pub registry: Arc<Registry>,
 }
 
-/// Serves the API, the image registry and the agents until `stop`; then lets requests end for at most
-/// five seconds.
+/// Serves the API, the image registry and the agents until `stop`; then lets requests end for at
+/// most five seconds.
 pub async fn serve(
     core: Arc<Core>,
     listener: TcpListener,
@@ -205,7 +205,7 @@ impl Door {
     }
 }
 
-/// How connections are served. TLS has agreed on the protocol, so nothing is guessed from first bytes.
+/// How connections are served. TLS has agreed on the protocol, so no first bytes are guessed from.
 fn builder(http2: bool) -> Builder<TokioExecutor> {
     let mut builder = Builder::new(TokioExecutor::new());
     builder

@@ -129,7 +129,7 @@ pub(super) fn fields<Q: Asks>(generator: &mut SchemaGenerator) -> Vec<Field> {
     fields.collect()
 }
 
-/// Refuses a query with fields that are not known: a filter that was mistyped would give everything.
+/// Refuses a query with fields that are not known: a mistyped filter would give everything.
 ///
 /// # Errors
 /// [`ErrorCode::Invalid`].

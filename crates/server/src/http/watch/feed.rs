@@ -6,9 +6,9 @@ use std::fmt::Write as _;
 use bytes::Bytes;
 use store::{EventKind, Revision, WatchBatch};
 
-use super::Changed;
 use super::instances::Instances;
 use super::kinds::WatchKind;
+use super::telling::Changed;
 
 /// One watcher's translation.
 #[derive(Debug)]

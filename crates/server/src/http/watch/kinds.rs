@@ -1,5 +1,5 @@
-//! The kinds that can be watched, and how a stored document is shown. What holds secrets is not among
-//! them, or without them.
+//! The kinds that can be watched, and how a stored document is shown. What holds secrets is not
+//! among them, or without them.
 
 use std::str::FromStr;
 
