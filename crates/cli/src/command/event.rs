@@ -88,8 +88,8 @@ mod tests {
         };
         let look = Look { width: None, now: earlier(Timestamp(70_000), Millis(10_000)) };
         insta::assert_snapshot!(table(&[event, died], &look), @r"
-        AGE  EVENT                   ABOUT                   MESSAGE
-        60s  deployment.rolled_back  shop@3 in staging       shop@3 was not healthy within 1m
+        AGE  EVENT                   ABOUT                  MESSAGE
+        60s  deployment.rolled_back  shop@3 in staging      shop@3 was not healthy within 1m
         60s  instance.died           shop-staging-00000001  out of memory
         ");
     }

@@ -20,6 +20,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// Log lines of the failing instance, when the deployment does not carry them.
 const LOG_LINES: u32 = 20;
 
+/// Characters of a reason in a line of progress.
+const WHY_CHARS: usize = 100;
+
 /// How long log lines are waited for.
 const LOGS_WITHIN: Duration = Duration::from_secs(5);
 
@@ -88,10 +91,23 @@ fn line(status: &AppStatus) -> String {
             text.push_str(&format!(", {} {}", group.len(), group[0]));
         }
     }
-    if deployment.phase == Phase::Rolling && !status.why.is_empty() {
-        text.push_str(&format!("; {}", status.why.join("; ")));
+    if deployment.phase == Phase::Rolling
+        && let Some(why) = status.why.first()
+    {
+        text.push_str(&format!("; {}", shortened(why)));
+        if status.why.len() > 1 {
+            text.push_str(&format!(" (and {} more)", status.why.len() - 1));
+        }
     }
     text
+}
+
+/// A reason that leaves room on its line; all of it is in the status.
+fn shortened(why: &str) -> String {
+    if why.chars().count() <= WHY_CHARS {
+        return why.to_owned();
+    }
+    why.chars().take(WHY_CHARS).chain(['…']).collect()
 }
 
 /// Follows to the end. Success is no exit code; what did not go well is told and has one.

@@ -236,7 +236,7 @@ pub(super) mod tests {
         assert!(images.size(&first).unwrap() > 0);
 
         assert!(images.remove(&one).unwrap() > 0);
-        let missing = images.need(&"one:2".parse().unwrap()).unwrap_err();
+        let missing = images.need(&"twoo:1".parse().unwrap()).unwrap_err();
         assert_eq!(missing.exit, Exit::NotFound);
         assert_eq!(missing.hint.as_deref(), Some("did you mean two:1?"));
         assert!(!images.content.has(&first).unwrap());

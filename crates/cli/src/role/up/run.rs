@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::Write;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -108,7 +109,7 @@ fn start(
 ) -> Result<(Vec<Handle>, Vec<JoinHandle<bool>>), Failure> {
     let logs = it.logs();
     let failed = |e: std::io::Error| Failure::io(format!("write to {}", logs.display()), &e);
-    std::fs::create_dir_all(&logs).map_err(failed)?;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&logs).map_err(failed)?;
     let mut handles = Vec::new();
     let mut running = Vec::new();
     for (name, arguments) in [("server", it.server_arguments()), ("agent", it.agent_arguments())] {

@@ -26,6 +26,9 @@ const GOOD_LIFE: Duration = Duration::from_secs(10);
 /// removes its network.
 const END_WITHIN: Duration = Duration::from_secs(40);
 
+/// How long a start waits for what the one before said last.
+const LAST_WORDS: Duration = Duration::from_millis(20);
+
 /// Bytes read from a child at once.
 const READ_BYTES: usize = 8 << 10;
 
@@ -120,8 +123,8 @@ impl Supervised {
                 Ok(mut child) => {
                     let words = self.pump(&mut child);
                     let asked = self.until_end(&mut child).await;
-                    // The last words come after the end.
-                    let _ = tokio::time::timeout(Duration::from_secs(1), words).await;
+                    // The last words come after the end; its own children may hold the pipe longer.
+                    let _ = tokio::time::timeout(LAST_WORDS, words).await;
                     match asked {
                         End::Asked { killed } => return !killed,
                         End::Replaced => {

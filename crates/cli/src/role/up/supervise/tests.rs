@@ -56,7 +56,7 @@ async fn what_dies_is_started_again_and_its_end_is_told() {
 
 #[tokio::test]
 async fn a_killed_one_is_started_again() {
-    let mut world = world("echo $$ >>$DIR/pids; while :; do sleep 1000; done");
+    let mut world = world("echo $$ >>$DIR/pids; exec sleep 1000");
     let pid: i32 = lines(&world.dir.path().join("pids"), 1).await[0].parse().unwrap();
     kill_process(Pid::from_raw(pid).unwrap(), Signal::KILL).unwrap();
     let pids = lines(&world.dir.path().join("pids"), 2).await;
@@ -93,7 +93,7 @@ async fn a_restart_is_no_death() {
 
 #[tokio::test]
 async fn the_supervisor_names_itself_and_hands_over_what_is_held() {
-    let world = world("echo \"$1 $2\" >>$DIR/log; readlink /proc/$$/fd/0 >>$DIR/log; sleep 1000");
+    let world = world("echo \"$1 $2\" >>$DIR/log; readlink /proc/$$/fd/0 >>$DIR/log; exec sleep 1000");
     let lines = lines(&world.dir.path().join("log"), 2).await;
     assert_eq!(lines, [format!("--supervised-by {}", std::process::id()), "/dev/null".into()]);
     world.wish.send_replace(Wish::Kill);
