@@ -18,7 +18,6 @@ pub(crate) struct Cluster {
     pub(crate) dir: tempfile::TempDir,
     pub(crate) api: SocketAddr,
     pub(crate) http: SocketAddr,
-    pub(crate) https: SocketAddr,
     subnet: Subnet,
 }
 
@@ -87,7 +86,7 @@ impl Cluster {
         let subnet = Subnet::take();
         let (api, http, https) = (free_port(), free_port(), free_port());
         let up = spawn_up(dir.path(), (api, http, https), &subnet.cidr());
-        let mut cluster = Self { up, dir, api, http, https, subnet };
+        let mut cluster = Self { up, dir, api, http, subnet };
         cluster.wait_ready();
         Some(cluster)
     }
@@ -112,11 +111,6 @@ impl Cluster {
 
     pub(crate) fn data(&self) -> PathBuf {
         self.dir.path().join("data")
-    }
-
-    /// The process id of `freehold up`.
-    pub(crate) fn up_pid(&self) -> u32 {
-        self.up.id()
     }
 
     /// The process that runs a role of this cluster, e.g. `agent`.

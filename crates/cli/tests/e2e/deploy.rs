@@ -64,7 +64,7 @@ fn an_image_goes_through_staging_to_production_and_answers_by_name() {
     let logs = cluster.freehold(&["logs", "hello", "--env", "production"]);
     assert_eq!(logs.matches("listening on").count(), 3, "{logs}");
 
-    cluster.freehold(&["app", "delete", "hello", "--yes"]);
+    cluster.freehold(&["app", "delete", "hello"]);
     cluster.wait("the app to be gone", || {
         let apps = cluster.json(&["app", "list"]);
         if apps.as_array().is_some_and(Vec::is_empty) { Ok(()) } else { Err(apps.to_string()) }

@@ -66,7 +66,8 @@ fn names_resolve_and_other_environments_and_the_host_are_out_of_reach() {
     let api = cluster.api.port();
     let try_it = |name: &str, url: &str| {
         format!(
-            "$b wget -q -T 2 -O - {url} >/tmp/o 2>&1 && echo reached-{name} || echo no-{name}\n"
+            "if /usr/bin/curl -sS -m 2 -f {url} >/tmp/o 2>&1; then echo reached-{name}; else \
+             echo no-{name} $($b head -c 100 /tmp/o); fi\n"
         )
     };
     let script = [

@@ -41,15 +41,18 @@ fn a_memory_hog_is_killed_alone_and_reported() {
     let after = cluster.wait_healthy("hello", "staging", 1);
     assert_eq!(before[0]["pid"], after[0]["pid"]);
     assert_eq!(after[0]["restarts"], 0);
-    let events = cluster.freehold(&["event", "list"]);
-    assert!(events.contains("out of memory"), "{events}");
+    cluster.wait("the event", || {
+        let events = cluster.freehold(&["event", "list"]);
+        if events.contains("out of memory") { Ok(()) } else { Err(events) }
+    });
 }
 
 #[test]
 fn a_fork_bomb_stops_at_its_limit() {
     let Some(cluster) = Cluster::start() else { return };
     probe::push(&cluster);
-    let script = "bomb() { bomb | bomb & }\nbomb 2>/dev/null\n$b sleep 2";
+    // It forks until the kernel refuses, and leaves what it started running.
+    let script = "(while true; do $b sleep 100000 & done) &";
     let more = "[resources]\npids = 40\n";
     let text = probe::manifest("bomb", script, more);
     let path = cluster.manifest("bomb", &text);
@@ -67,8 +70,9 @@ fn a_fork_bomb_stops_at_its_limit() {
         most = most.max(crate::cluster::inside(pid).len());
         std::thread::sleep(Duration::from_millis(25));
     }
-    assert!(most <= 40, "{most} processes");
-    assert!(most >= 10, "only {most} processes: the bomb did not go off");
+    // The init of ours comes on top.
+    assert!(most <= 41, "{most} processes");
+    assert!(most >= 39, "only {most} processes: the bomb did not go off");
 }
 
 #[test]
@@ -89,5 +93,5 @@ fn a_flood_of_log_lines_does_not_fill_the_disk() {
     println!("{before} bytes, five seconds later {after}");
     // 4 files of 8 MiB at most, and what else is in the directory.
     assert!(after < 64 << 20, "{after} bytes");
-    cluster.freehold(&["app", "delete", "flood", "--yes"]);
+    cluster.freehold(&["app", "delete", "flood"]);
 }

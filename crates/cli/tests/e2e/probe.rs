@@ -1,22 +1,30 @@
-//! An app that runs a shell script in a container and prints what it found: busybox on nothing else.
+//! An app that runs a shell script in a container and prints what it found: busybox and curl.
 
-use crate::cluster::{Cluster, PATIENCE};
+use std::process::Command;
 use std::time::Instant;
 
-/// Pushes the image `probe:1`, which has busybox and nothing else.
+use crate::cluster::{Cluster, PATIENCE};
+
+/// Pushes the image `probe:1`, which has busybox and curl.
 pub(crate) fn push(cluster: &Cluster) {
-    cluster.freehold(&[
-        "image",
-        "build",
-        "--base",
-        "scratch",
-        "--add",
-        "/bin/busybox:/bin/busybox",
-        "--command",
-        "/bin/busybox",
-        "--tag",
-        "probe:1",
-    ]);
+    // curl speaks and resolves as programs do: with the libraries it is linked with.
+    let linked = Command::new("ldd").arg("/usr/bin/curl").output().expect("ldd runs");
+    let linked = String::from_utf8_lossy(&linked.stdout).into_owned();
+    let libraries = linked.split_whitespace().filter(|word| word.starts_with('/'));
+    let rules = cluster.dir.path().join("nsswitch.conf");
+    std::fs::write(&rules, "hosts: files dns\n").expect("the directory is writable");
+    let mut added = vec![
+        "/bin/busybox:/bin/busybox".to_owned(),
+        format!("{}:/etc/nsswitch.conf", rules.display()),
+    ];
+    for file in std::iter::once("/usr/bin/curl").chain(libraries) {
+        let real = std::fs::canonicalize(file).expect("it exists");
+        added.push(format!("{}:{file}", real.display()));
+    }
+    let mut args = vec!["image", "build", "--base", "scratch"];
+    args.extend(added.iter().flat_map(|add| ["--add", add.as_str()]));
+    args.extend(["--command", "/bin/busybox", "--tag", "probe:1"]);
+    cluster.freehold(&args);
     cluster.freehold(&["image", "push", "probe:1"]);
 }
 
