@@ -19,13 +19,13 @@ pub(crate) struct Failure {
     /// Why, outermost first.
     pub causes: Vec<String>,
     /// What to do about it.
-    pub hint: Option<String>,
+    pub hint: Option<Box<str>>,
     /// More that belongs to it, such as log lines; printed before.
     pub detail: Vec<String>,
     /// What is wrong in a manifest, where it is about one. Then there is nothing else to say.
-    pub manifest: Option<ManifestErrors>,
+    pub manifest: Option<Box<ManifestErrors>>,
     /// What a server found wrong in a manifest, before it is located in a file.
-    pub problems: Vec<Problem>,
+    pub problems: Box<[Problem]>,
 }
 
 impl Failure {
@@ -38,7 +38,7 @@ impl Failure {
             hint: None,
             detail: Vec::new(),
             manifest: None,
-            problems: Vec::new(),
+            problems: Box::default(),
         }
     }
 
@@ -76,15 +76,15 @@ impl Failure {
 
     /// Sets what to do about it.
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
+        self.hint = Some(hint.into().into_boxed_str());
         self
     }
 
     /// Gives a server's problems their places in the manifest that was sent.
     pub(crate) fn locate(mut self, file: &str, source: &str) -> Self {
         if !self.problems.is_empty() {
-            let problems = std::mem::take(&mut self.problems);
-            self.manifest = Some(ManifestErrors::locate(file, source, problems));
+            let problems = std::mem::take(&mut self.problems).into_vec();
+            self.manifest = Some(Box::new(ManifestErrors::locate(file, source, problems)));
         }
         self
     }
@@ -100,7 +100,7 @@ impl Failure {
         for cause in &self.causes {
             text.push_str(&format!("  because: {}\n", indent(cause)));
         }
-        for problem in &self.problems {
+        for problem in self.problems.iter() {
             text.push_str(&format!("  {problem}\n"));
             if let Some(hint) = &problem.hint {
                 text.push_str(&format!("    hint: {hint}\n"));
@@ -121,8 +121,8 @@ fn indent(text: &str) -> String {
 impl From<ApiError> for Failure {
     fn from(error: ApiError) -> Self {
         let mut failure = Self::new(error.code.into(), error.message);
-        failure.hint = error.hint;
-        failure.problems = error.problems;
+        failure.hint = error.hint.map(String::into_boxed_str);
+        failure.problems = error.problems.into_boxed_slice();
         failure
     }
 }
@@ -134,7 +134,7 @@ impl From<ClientError> for Failure {
             ClientError::Api(error) => error.into(),
             other => {
                 let mut failure = Self::of(other.code().into(), &other);
-                failure.hint = hint;
+                failure.hint = hint.map(String::into_boxed_str);
                 failure
             }
         }
@@ -144,7 +144,7 @@ impl From<ClientError> for Failure {
 impl From<ManifestErrors> for Failure {
     fn from(errors: ManifestErrors) -> Self {
         let mut failure = Self::invalid(format!("read {}", errors.file));
-        failure.manifest = Some(errors);
+        failure.manifest = Some(Box::new(errors));
         failure
     }
 }

@@ -199,11 +199,11 @@ async fn conclude(
         }
         End::RolledBack(deployment) => {
             let lines = log_lines(client, &deployment).await;
-            Err(failed(&deployment, lines))
+            Err(failed(&deployment, &lines))
         }
         End::Failed(deployment) => {
             let lines = log_lines(client, &deployment).await;
-            Err(failed(&deployment, lines))
+            Err(failed(&deployment, &lines))
         }
         End::Superseded(number) => {
             let message = format!("wait for {app}@{release} in {environment}");
@@ -219,7 +219,7 @@ async fn conclude(
 }
 
 /// The end of a deployment that did not become healthy.
-fn failed(deployment: &Deployment, lines: Vec<String>) -> Failure {
+fn failed(deployment: &Deployment, lines: &[String]) -> Failure {
     let Deployment { app, environment, release, last_good, .. } = deployment;
     let message = format!("deploy {app}@{release} in {environment}");
     let mut failure = match deployment.phase {
@@ -315,11 +315,11 @@ mod tests {
         let mut deployment = status(4, Phase::RolledBack, 3).deployment;
         deployment.reason = "shop@3 was not healthy within 1m".into();
         deployment.failed_instance = Some(InstanceId::new("shop-staging-00000002").unwrap());
-        let rolled_back = failed(&deployment, vec!["cannot open /data".into()]);
+        let rolled_back = failed(&deployment, &["cannot open /data".into()]);
         assert_eq!(rolled_back.exit, Exit::RolledBack);
         insta::assert_snapshot!("rolled back", rolled_back.render());
         deployment.phase = Phase::Failed;
-        let failure = failed(&deployment, Vec::new());
+        let failure = failed(&deployment, &[]);
         assert_eq!(failure.exit, Exit::DeploymentFailed);
         insta::assert_snapshot!("failed", failure.render());
     }

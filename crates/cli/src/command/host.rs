@@ -124,6 +124,7 @@ fn table(hosts: &[HostView], look: &Look) -> String {
             age(look.now, view.host.joined),
         ]
     })
+    .spare(&["VERSION", "AGE", "SUBNET", "DOMAIN"])
     .render(look.width)
 }
 

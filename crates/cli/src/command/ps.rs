@@ -53,6 +53,7 @@ pub(super) fn instances(list: &[Instance], look: &Look) -> String {
             opt(instance.exit_cause.as_ref()),
         ]
     })
+    .spare(&["ADDRESS", "SINCE", "HOST", "LAST EXIT", "RESTARTS"])
     .render(look.width)
 }
 

@@ -116,7 +116,7 @@ pub(crate) fn dispatch(cli: Cli, terminal: Terminal) -> Result<ExitCode, Failure
         Command::App(arguments) => app::run(&session, arguments),
         Command::Release(arguments) => release::run(&session, arguments),
         Command::Env(arguments) => environment::run(&session, arguments),
-        Command::Route(arguments) => route::run(&session, arguments),
+        Command::Route(arguments) => route::run(&session, &arguments),
         Command::Secret(arguments) => secret::run(&session, arguments),
         Command::Cert(arguments) => cert::run(&session, arguments),
         Command::Team(arguments) => team::run(&session, arguments),

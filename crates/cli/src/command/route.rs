@@ -16,7 +16,7 @@ pub(crate) enum Arguments {
     List,
 }
 
-pub(crate) fn run(session: &Session, arguments: Arguments) -> Result<ExitCode, Failure> {
+pub(crate) fn run(session: &Session, arguments: &Arguments) -> Result<ExitCode, Failure> {
     let Arguments::List = arguments;
     let routes = session.ask(async |client| client.routes().await)?;
     session.show(&routes, |routes, look| table(routes, look))

@@ -79,7 +79,7 @@ impl Pull<'_> {
                     let message = format!("pull {wanted}: it has nothing for {platform}");
                     return Err(Failure::invalid(message).because(format!("it is for {offered}")));
                 };
-                Box::pin(self.document(&chosen.digest().to_string(), depth)).await?;
+                Box::pin(self.document(chosen.digest().as_ref(), depth)).await?;
             }
             Document::Image(_) => {
                 for part in document.references() {

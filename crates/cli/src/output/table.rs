@@ -10,12 +10,14 @@ const GAP: u16 = 2;
 pub(crate) struct Table {
     headings: Vec<&'static str>,
     rows: Vec<Vec<String>>,
+    /// Columns to leave out first where there is no room, in this order.
+    spare: &'static [&'static str],
 }
 
 impl Table {
     /// With these headings.
     pub(crate) fn new(headings: &[&'static str]) -> Self {
-        Self { headings: headings.to_vec(), rows: Vec::new() }
+        Self { headings: headings.to_vec(), rows: Vec::new(), spare: &[] }
     }
 
     /// Adds a row.
@@ -36,8 +38,43 @@ impl Table {
         table
     }
 
+    /// Says which columns a narrow terminal may do without, the least needed first.
+    pub(crate) fn spare(mut self, headings: &'static [&'static str]) -> Self {
+        self.spare = headings;
+        self
+    }
+
+    /// Columns that it would take unbroken.
+    fn natural_width(&self) -> usize {
+        let longest = |(i, heading): (usize, &&str)| {
+            let cells = self.rows.iter().filter_map(|row| row.get(i));
+            let cells = cells.map(|cell| cell.chars().count()).max().unwrap_or(0);
+            cells.max(heading.chars().count()) + usize::from(GAP)
+        };
+        let all: usize = self.headings.iter().enumerate().map(longest).sum();
+        all.saturating_sub(usize::from(GAP))
+    }
+
+    /// Leaves out columns until it fits, or all spare ones are out.
+    fn shrink(&mut self, width: u16) {
+        for spare in self.spare {
+            if self.natural_width() <= usize::from(width) {
+                return;
+            }
+            if let Some(at) = self.headings.iter().position(|heading| heading == spare) {
+                self.headings.remove(at);
+                for row in self.rows.iter_mut().filter(|row| row.len() > at) {
+                    row.remove(at);
+                }
+            }
+        }
+    }
+
     /// As text that fits `width` where one is given; headings alone when there is no row.
-    pub(crate) fn render(self, width: Option<u16>) -> String {
+    pub(crate) fn render(mut self, width: Option<u16>) -> String {
+        if let Some(width) = width {
+            self.shrink(width);
+        }
         let mut table = comfy_table::Table::new();
         table.load_style(presets::NOTHING).set_header(self.headings);
         table.add_rows(self.rows);
@@ -96,6 +133,18 @@ mod tests {
             fields(&[("a", "1\n2".into()), ("bcd", String::new())]),
             "a    1\n     2\nbcd  -\n"
         );
+    }
+
+    #[test]
+    fn narrow_terminals_do_without_spare_columns() {
+        let table = || {
+            let mut table = Table::new(&["APP", "ADDRESS", "STATE"]).spare(&["ADDRESS"]);
+            table.row(["shop".into(), "10.128.0.2".into(), "healthy".into()]);
+            table
+        };
+        assert_eq!(table().render(Some(20)), "APP   STATE\nshop  healthy\n");
+        assert!(table().render(Some(25)).contains("ADDRESS"));
+        assert!(table().render(None).contains("ADDRESS"));
     }
 
     proptest! {

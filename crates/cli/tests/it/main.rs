@@ -1,5 +1,6 @@
 //! The binary from outside: its help, its exit codes, images on this machine, offline restore, and
 //! `up` with everything real.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod help;
 mod images;

@@ -14,7 +14,7 @@ use crate::output::{Progress, size};
 /// Images on this machine and in the cluster's own registry
 #[derive(Debug, Subcommand)]
 pub(crate) enum Arguments {
-    Build(build::Arguments),
+    Build(Box<build::Arguments>),
     /// Push an image of this machine into the cluster's registry
     Push {
         /// The image
@@ -42,7 +42,7 @@ pub(crate) enum Arguments {
 
 pub(crate) fn run(session: &Session, arguments: Arguments) -> Result<ExitCode, Failure> {
     match arguments {
-        Arguments::Build(arguments) => build::run(session, arguments),
+        Arguments::Build(arguments) => build::run(session, *arguments),
         Arguments::Push { reference } => {
             let images = LocalImages::open()?;
             let client = session.client()?;

@@ -37,7 +37,7 @@ pub(super) fn check(it: &Installation) -> Result<Vec<String>, Failure> {
             (Level::Broken, "packet filter") => {
                 let mut failure =
                     Failure::new(Exit::Unfit, "filter packets with nft").because(finding.detail);
-                failure.hint = finding.hint;
+                failure.hint = finding.hint.map(String::into_boxed_str);
                 return Err(failure);
             }
             (Level::Broken, subject) => {

@@ -93,7 +93,8 @@ async fn a_restart_is_no_death() {
 
 #[tokio::test]
 async fn the_supervisor_names_itself_and_hands_over_what_is_held() {
-    let world = world("echo \"$1 $2\" >>$DIR/log; readlink /proc/$$/fd/0 >>$DIR/log; exec sleep 1000");
+    let world =
+        world("echo \"$1 $2\" >>$DIR/log; readlink /proc/$$/fd/0 >>$DIR/log; exec sleep 1000");
     let lines = lines(&world.dir.path().join("log"), 2).await;
     assert_eq!(lines, [format!("--supervised-by {}", std::process::id()), "/dev/null".into()]);
     world.wish.send_replace(Wish::Kill);
