@@ -1,0 +1,714 @@
+# Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
+function __fish_freehold_global_optspecs
+    string join \n o/output= context= h/help V/version
+end
+
+function __fish_freehold_needs_command
+    # Figure out if the current invocation already has a command.
+    set -l cmd (commandline -opc)
+    set -e cmd[1]
+    argparse -s (__fish_freehold_global_optspecs) -- $cmd 2>/dev/null
+    or return
+    if set -q argv[1]
+        # Also print the command, so this can be used to figure out what it is.
+        echo $argv[1]
+        return 1
+    end
+    return 0
+end
+
+function __fish_freehold_using_subcommand
+    set -l cmd (__fish_freehold_needs_command)
+    test -z "$cmd"
+    and return 1
+    contains -- $cmd[1] $argv
+end
+
+complete -c freehold -n "__fish_freehold_needs_command" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
+json\t'The API\'s own field names; a list is an array'
+yaml\t'The same as YAML'"
+complete -c freehold -n "__fish_freehold_needs_command" -l context -d 'The context of the configuration file to use' -r
+complete -c freehold -n "__fish_freehold_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c freehold -n "__fish_freehold_needs_command" -s V -l version -d 'Print version'
+complete -c freehold -n "__fish_freehold_needs_command" -f -a "up" -d 'Run server, agent and ingress on this machine'
+complete -c freehold -n "__fish_freehold_needs_command" -f -a "login" -d 'Keep how to reach a cluster'
+complete -c freehold -n "__fish_freehold_needs_command" -f -a "check" -d 'Judge a manifest without a cluster'
+complete -c freehold -n "__fish_freehold_needs_command" -f -a "deploy" -d 'Make a release of a manifest and an image, and roll it out'
+complete -c freehold -n "__fish_freehold_needs_command" -f -a "promote" -d 'Roll out in the next environment what runs completely in this one'
+complete -c freehold -n "__fish_freehold_needs_command" -f -a "rollback" -d 'Roll out an earlier release'
+complete -c freehold -n "__fish_freehold_needs_command" -f -a "status" -d 'Show how apps are'
+complete -c freehold -n "__fish_freehold_needs_command" -f -a "ps" -d 'List instances'
+complete -c freehold -n "__fish_freehold_needs_command" -f -a "logs" -d 'Show what instances write, live and after their death'
+complete -c freehold -n "__fish_freehold_needs_command" -f -a "image" -d 'Images on this machine and in the cluster\'s own registry'
+complete -c freehold -n "__fish_freehold_needs_command" -f -a "app" -d 'Apps are named workloads of a team'
+complete -c freehold -n "__fish_freehold_needs_command" -f -a "release" -d 'Releases: an image and a manifest, numbered per app, never changed'
+complete -c freehold -n "__fish_freehold_needs_command" -f -a "env" -d 'Environments: the stages of the pipeline'
+complete -c freehold -n "__fish_freehold_needs_command" -f -a "route" -d 'Routes: public names and ports'
+complete -c freehold -n "__fish_freehold_needs_command" -f -a "secret" -d 'Secrets: values that apps get in their environment'
+complete -c freehold -n "__fish_freehold_needs_command" -f -a "cert" -d 'Certificates that the ingress serves'
+complete -c freehold -n "__fish_freehold_needs_command" -f -a "team" -d 'Teams own apps'
+complete -c freehold -n "__fish_freehold_needs_command" -f -a "token" -d 'Tokens let users and machines in'
+complete -c freehold -n "__fish_freehold_needs_command" -f -a "host" -d 'Hosts: the machines that run instances'
+complete -c freehold -n "__fish_freehold_needs_command" -f -a "registry" -d 'Image registries off the cluster'
+complete -c freehold -n "__fish_freehold_needs_command" -f -a "event" -d 'Events: what the platform did and why'
+complete -c freehold -n "__fish_freehold_needs_command" -f -a "backup" -d 'Write a backup of the cluster\'s state'
+complete -c freehold -n "__fish_freehold_needs_command" -f -a "restore" -d 'Restore a backup into an empty data directory'
+complete -c freehold -n "__fish_freehold_needs_command" -f -a "server" -d 'Run a server of the control plane'
+complete -c freehold -n "__fish_freehold_needs_command" -f -a "agent" -d 'Run the agent of a host'
+complete -c freehold -n "__fish_freehold_needs_command" -f -a "proxy" -d 'Run the ingress'
+complete -c freehold -n "__fish_freehold_needs_command" -f -a "completions" -d 'Print completions for a shell'
+complete -c freehold -n "__fish_freehold_needs_command" -f -a "version" -d 'Show the version of this binary and, where one is known, of the cluster'
+complete -c freehold -n "__fish_freehold_needs_command" -f -a "exit-codes" -d 'List the exit codes'
+complete -c freehold -n "__fish_freehold_needs_command" -f -a "gen" -d 'Print generated files'
+complete -c freehold -n "__fish_freehold_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c freehold -n "__fish_freehold_using_subcommand up" -l data -d 'The directory of everything that must outlive a restart' -r -F
+complete -c freehold -n "__fish_freehold_using_subcommand up" -l api -d 'Where API, console and image registry are served' -r
+complete -c freehold -n "__fish_freehold_using_subcommand up" -l http -d 'Where the ingress serves HTTP; `:80` means port 80 of every address' -r
+complete -c freehold -n "__fish_freehold_using_subcommand up" -l https -d 'Where the ingress serves HTTPS' -r
+complete -c freehold -n "__fish_freehold_using_subcommand up" -l subnet -d 'The addresses of instances and services, a /16 to /22' -r
+complete -c freehold -n "__fish_freehold_using_subcommand up" -l name -d 'The cluster\'s name; fixed by the first start' -r
+complete -c freehold -n "__fish_freehold_using_subcommand up" -l host-name -d 'This host\'s name [default: the machine\'s]' -r
+complete -c freehold -n "__fish_freehold_using_subcommand up" -l api-host -d 'Another name or address by which clients reach the API; may be repeated' -r
+complete -c freehold -n "__fish_freehold_using_subcommand up" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
+json\t'The API\'s own field names; a list is an array'
+yaml\t'The same as YAML'"
+complete -c freehold -n "__fish_freehold_using_subcommand up" -l context -d 'The context of the configuration file to use' -r
+complete -c freehold -n "__fish_freehold_using_subcommand up" -l ephemeral -d 'When stopped, remove containers, network and ingress'
+complete -c freehold -n "__fish_freehold_using_subcommand up" -s v -l verbose -d 'Repeat what server and agent log on standard error'
+complete -c freehold -n "__fish_freehold_using_subcommand up" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c freehold -n "__fish_freehold_using_subcommand login" -l token-file -d 'A file with the token; - is standard input' -r -F
+complete -c freehold -n "__fish_freehold_using_subcommand login" -l ca -d 'The cluster\'s authorities, PEM [default: the machine\'s own]' -r -F
+complete -c freehold -n "__fish_freehold_using_subcommand login" -l name -d 'What the context is called [default: the cluster\'s name]' -r
+complete -c freehold -n "__fish_freehold_using_subcommand login" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
+json\t'The API\'s own field names; a list is an array'
+yaml\t'The same as YAML'"
+complete -c freehold -n "__fish_freehold_using_subcommand login" -l context -d 'The context of the configuration file to use' -r
+complete -c freehold -n "__fish_freehold_using_subcommand login" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c freehold -n "__fish_freehold_using_subcommand check" -s f -l file -d 'The manifest; - is standard input' -r -F
+complete -c freehold -n "__fish_freehold_using_subcommand check" -l image -d 'Also look at this image, on this machine or else in the cluster' -r
+complete -c freehold -n "__fish_freehold_using_subcommand check" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
+json\t'The API\'s own field names; a list is an array'
+yaml\t'The same as YAML'"
+complete -c freehold -n "__fish_freehold_using_subcommand check" -l context -d 'The context of the configuration file to use' -r
+complete -c freehold -n "__fish_freehold_using_subcommand check" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c freehold -n "__fish_freehold_using_subcommand deploy" -s f -l file -d 'The manifest; - is standard input' -r -F
+complete -c freehold -n "__fish_freehold_using_subcommand deploy" -l image -d 'The image; goes before the manifest\'s' -r
+complete -c freehold -n "__fish_freehold_using_subcommand deploy" -l env -d 'The environment [default: the first of the pipeline]' -r
+complete -c freehold -n "__fish_freehold_using_subcommand deploy" -l timeout -d 'How long to wait; the deployment goes on after that' -r
+complete -c freehold -n "__fish_freehold_using_subcommand deploy" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
+json\t'The API\'s own field names; a list is an array'
+yaml\t'The same as YAML'"
+complete -c freehold -n "__fish_freehold_using_subcommand deploy" -l context -d 'The context of the configuration file to use' -r
+complete -c freehold -n "__fish_freehold_using_subcommand deploy" -l dry-run -d 'Only say what would happen'
+complete -c freehold -n "__fish_freehold_using_subcommand deploy" -l wait -d 'Wait until it is complete, or has failed and is rolled back'
+complete -c freehold -n "__fish_freehold_using_subcommand deploy" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c freehold -n "__fish_freehold_using_subcommand promote" -l from -d 'Where it runs [default: the first environment of the pipeline]' -r
+complete -c freehold -n "__fish_freehold_using_subcommand promote" -l to -d 'Where it goes [default: the next environment of the pipeline]' -r
+complete -c freehold -n "__fish_freehold_using_subcommand promote" -l timeout -d 'How long to wait; the deployment goes on after that' -r
+complete -c freehold -n "__fish_freehold_using_subcommand promote" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
+json\t'The API\'s own field names; a list is an array'
+yaml\t'The same as YAML'"
+complete -c freehold -n "__fish_freehold_using_subcommand promote" -l context -d 'The context of the configuration file to use' -r
+complete -c freehold -n "__fish_freehold_using_subcommand promote" -l dry-run -d 'Only say what would happen'
+complete -c freehold -n "__fish_freehold_using_subcommand promote" -l wait -d 'Wait until it is complete, or has failed and is rolled back'
+complete -c freehold -n "__fish_freehold_using_subcommand promote" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c freehold -n "__fish_freehold_using_subcommand rollback" -l env -d 'Where [default: the last environment of the pipeline that the app runs in]' -r
+complete -c freehold -n "__fish_freehold_using_subcommand rollback" -l release -d 'The release\'s number [default: the one that ran completely before]' -r
+complete -c freehold -n "__fish_freehold_using_subcommand rollback" -l timeout -d 'How long to wait; the deployment goes on after that' -r
+complete -c freehold -n "__fish_freehold_using_subcommand rollback" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
+json\t'The API\'s own field names; a list is an array'
+yaml\t'The same as YAML'"
+complete -c freehold -n "__fish_freehold_using_subcommand rollback" -l context -d 'The context of the configuration file to use' -r
+complete -c freehold -n "__fish_freehold_using_subcommand rollback" -l dry-run -d 'Only say what would happen'
+complete -c freehold -n "__fish_freehold_using_subcommand rollback" -l wait -d 'Wait until it is complete, or has failed and is rolled back'
+complete -c freehold -n "__fish_freehold_using_subcommand rollback" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c freehold -n "__fish_freehold_using_subcommand status" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
+json\t'The API\'s own field names; a list is an array'
+yaml\t'The same as YAML'"
+complete -c freehold -n "__fish_freehold_using_subcommand status" -l context -d 'The context of the configuration file to use' -r
+complete -c freehold -n "__fish_freehold_using_subcommand status" -l why -d 'Say what keeps an app from its goal'
+complete -c freehold -n "__fish_freehold_using_subcommand status" -l controllers -d 'Show the servers\' controllers instead'
+complete -c freehold -n "__fish_freehold_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c freehold -n "__fish_freehold_using_subcommand ps" -l env -d 'Only in this environment' -r
+complete -c freehold -n "__fish_freehold_using_subcommand ps" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
+json\t'The API\'s own field names; a list is an array'
+yaml\t'The same as YAML'"
+complete -c freehold -n "__fish_freehold_using_subcommand ps" -l context -d 'The context of the configuration file to use' -r
+complete -c freehold -n "__fish_freehold_using_subcommand ps" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c freehold -n "__fish_freehold_using_subcommand logs" -l env -d 'Only in this environment' -r
+complete -c freehold -n "__fish_freehold_using_subcommand logs" -l instance -d 'Only of this instance, also when it is gone' -r
+complete -c freehold -n "__fish_freehold_using_subcommand logs" -l tail -d 'The last lines of each instance' -r
+complete -c freehold -n "__fish_freehold_using_subcommand logs" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
+json\t'The API\'s own field names; a list is an array'
+yaml\t'The same as YAML'"
+complete -c freehold -n "__fish_freehold_using_subcommand logs" -l context -d 'The context of the configuration file to use' -r
+complete -c freehold -n "__fish_freehold_using_subcommand logs" -s f -l follow -d 'Go on with new lines'
+complete -c freehold -n "__fish_freehold_using_subcommand logs" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c freehold -n "__fish_freehold_using_subcommand image; and not __fish_seen_subcommand_from build push pull import list inspect delete collect-garbage help" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
+json\t'The API\'s own field names; a list is an array'
+yaml\t'The same as YAML'"
+complete -c freehold -n "__fish_freehold_using_subcommand image; and not __fish_seen_subcommand_from build push pull import list inspect delete collect-garbage help" -l context -d 'The context of the configuration file to use' -r
+complete -c freehold -n "__fish_freehold_using_subcommand image; and not __fish_seen_subcommand_from build push pull import list inspect delete collect-garbage help" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c freehold -n "__fish_freehold_using_subcommand image; and not __fish_seen_subcommand_from build push pull import list inspect delete collect-garbage help" -f -a "build" -d 'Build an image from files, the same bytes from the same files each time'
+complete -c freehold -n "__fish_freehold_using_subcommand image; and not __fish_seen_subcommand_from build push pull import list inspect delete collect-garbage help" -f -a "push" -d 'Push an image of this machine into the cluster\'s registry'
+complete -c freehold -n "__fish_freehold_using_subcommand image; and not __fish_seen_subcommand_from build push pull import list inspect delete collect-garbage help" -f -a "pull" -d 'Pull an image of the cluster\'s registry to this machine'
+complete -c freehold -n "__fish_freehold_using_subcommand image; and not __fish_seen_subcommand_from build push pull import list inspect delete collect-garbage help" -f -a "import" -d 'Import images from a docker-archive or OCI layout, a tar file or directory'
+complete -c freehold -n "__fish_freehold_using_subcommand image; and not __fish_seen_subcommand_from build push pull import list inspect delete collect-garbage help" -f -a "list" -d 'List the images of the cluster\'s registry'
+complete -c freehold -n "__fish_freehold_using_subcommand image; and not __fish_seen_subcommand_from build push pull import list inspect delete collect-garbage help" -f -a "inspect" -d 'Show what an image says of itself'
+complete -c freehold -n "__fish_freehold_using_subcommand image; and not __fish_seen_subcommand_from build push pull import list inspect delete collect-garbage help" -f -a "delete" -d 'Delete an image, or a tag of one'
+complete -c freehold -n "__fish_freehold_using_subcommand image; and not __fish_seen_subcommand_from build push pull import list inspect delete collect-garbage help" -f -a "collect-garbage" -d 'Remove what no image of the cluster\'s registry needs'
+complete -c freehold -n "__fish_freehold_using_subcommand image; and not __fish_seen_subcommand_from build push pull import list inspect delete collect-garbage help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c freehold -n "__fish_freehold_using_subcommand image; and __fish_seen_subcommand_from build" -l base -d '`scratch`, an image of this machine or of the cluster, or the path of a layout (./DIR, ./FILE)' -r
+complete -c freehold -n "__fish_freehold_using_subcommand image; and __fish_seen_subcommand_from build" -l add -d 'A file or directory and where it goes; may be repeated' -r
+complete -c freehold -n "__fish_freehold_using_subcommand image; and __fish_seen_subcommand_from build" -l command -d 'The program and its first arguments [default: the base\'s]' -r
+complete -c freehold -n "__fish_freehold_using_subcommand image; and __fish_seen_subcommand_from build" -l arg -d 'A further argument, which may begin with a dash; may be repeated' -r
+complete -c freehold -n "__fish_freehold_using_subcommand image; and __fish_seen_subcommand_from build" -l env -d 'A variable; may be repeated' -r
+complete -c freehold -n "__fish_freehold_using_subcommand image; and __fish_seen_subcommand_from build" -l user -d 'Who it runs as: user[:group]' -r
+complete -c freehold -n "__fish_freehold_using_subcommand image; and __fish_seen_subcommand_from build" -l workdir -d 'Where it starts' -r
+complete -c freehold -n "__fish_freehold_using_subcommand image; and __fish_seen_subcommand_from build" -l label -d 'A label; may be repeated' -r
+complete -c freehold -n "__fish_freehold_using_subcommand image; and __fish_seen_subcommand_from build" -l port -d 'A port it listens on; may be repeated' -r
+complete -c freehold -n "__fish_freehold_using_subcommand image; and __fish_seen_subcommand_from build" -l tag -d 'What to call it' -r
+complete -c freehold -n "__fish_freehold_using_subcommand image; and __fish_seen_subcommand_from build" -l architecture -d 'The architecture, such as amd64 or arm64 [default: this machine\'s]' -r
+complete -c freehold -n "__fish_freehold_using_subcommand image; and __fish_seen_subcommand_from build" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
+json\t'The API\'s own field names; a list is an array'
+yaml\t'The same as YAML'"
+complete -c freehold -n "__fish_freehold_using_subcommand image; and __fish_seen_subcommand_from build" -l context -d 'The context of the configuration file to use' -r
+complete -c freehold -n "__fish_freehold_using_subcommand image; and __fish_seen_subcommand_from build" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c freehold -n "__fish_freehold_using_subcommand image; and __fish_seen_subcommand_from push" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
+json\t'The API\'s own field names; a list is an array'
+yaml\t'The same as YAML'"
+complete -c freehold -n "__fish_freehold_using_subcommand image; and __fish_seen_subcommand_from push" -l context -d 'The context of the configuration file to use' -r
+complete -c freehold -n "__fish_freehold_using_subcommand image; and __fish_seen_subcommand_from push" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c freehold -n "__fish_freehold_using_subcommand image; and __fish_seen_subcommand_from pull" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
+json\t'The API\'s own field names; a list is an array'
+yaml\t'The same as YAML'"
+complete -c freehold -n "__fish_freehold_using_subcommand image; and __fish_seen_subcommand_from pull" -l context -d 'The context of the configuration file to use' -r
+complete -c freehold -n "__fish_freehold_using_subcommand image; and __fish_seen_subcommand_from pull" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c freehold -n "__fish_freehold_using_subcommand image; and __fish_seen_subcommand_from import" -l tag -d 'What to call the image [default: the names in the file, without their registry]' -r
+complete -c freehold -n "__fish_freehold_using_subcommand image; and __fish_seen_subcommand_from import" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
+json\t'The API\'s own field names; a list is an array'
+yaml\t'The same as YAML'"
+complete -c freehold -n "__fish_freehold_using_subcommand image; and __fish_seen_subcommand_from import" -l context -d 'The context of the configuration file to use' -r
+complete -c freehold -n "__fish_freehold_using_subcommand image; and __fish_seen_subcommand_from import" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c freehold -n "__fish_freehold_using_subcommand image; and __fish_seen_subcommand_from list" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
+json\t'The API\'s own field names; a list is an array'
+yaml\t'The same as YAML'"
+complete -c freehold -n "__fish_freehold_using_subcommand image; and __fish_seen_subcommand_from list" -l context -d 'The context of the configuration file to use' -r
+complete -c freehold -n "__fish_freehold_using_subcommand image; and __fish_seen_subcommand_from list" -l local -d 'List those of this machine instead'
+complete -c freehold -n "__fish_freehold_using_subcommand image; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c freehold -n "__fish_freehold_using_subcommand image; and __fish_seen_subcommand_from inspect" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
+json\t'The API\'s own field names; a list is an array'
+yaml\t'The same as YAML'"
+complete -c freehold -n "__fish_freehold_using_subcommand image; and __fish_seen_subcommand_from inspect" -l context -d 'The context of the configuration file to use' -r
+complete -c freehold -n "__fish_freehold_using_subcommand image; and __fish_seen_subcommand_from inspect" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c freehold -n "__fish_freehold_using_subcommand image; and __fish_seen_subcommand_from delete" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
+json\t'The API\'s own field names; a list is an array'
+yaml\t'The same as YAML'"
+complete -c freehold -n "__fish_freehold_using_subcommand image; and __fish_seen_subcommand_from delete" -l context -d 'The context of the configuration file to use' -r
+complete -c freehold -n "__fish_freehold_using_subcommand image; and __fish_seen_subcommand_from delete" -l local -d 'Delete it on this machine, not in the cluster'
+complete -c freehold -n "__fish_freehold_using_subcommand image; and __fish_seen_subcommand_from delete" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c freehold -n "__fish_freehold_using_subcommand image; and __fish_seen_subcommand_from collect-garbage" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
+json\t'The API\'s own field names; a list is an array'
+yaml\t'The same as YAML'"
+complete -c freehold -n "__fish_freehold_using_subcommand image; and __fish_seen_subcommand_from collect-garbage" -l context -d 'The context of the configuration file to use' -r
+complete -c freehold -n "__fish_freehold_using_subcommand image; and __fish_seen_subcommand_from collect-garbage" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c freehold -n "__fish_freehold_using_subcommand image; and __fish_seen_subcommand_from help" -f -a "build" -d 'Build an image from files, the same bytes from the same files each time'
+complete -c freehold -n "__fish_freehold_using_subcommand image; and __fish_seen_subcommand_from help" -f -a "push" -d 'Push an image of this machine into the cluster\'s registry'
+complete -c freehold -n "__fish_freehold_using_subcommand image; and __fish_seen_subcommand_from help" -f -a "pull" -d 'Pull an image of the cluster\'s registry to this machine'
+complete -c freehold -n "__fish_freehold_using_subcommand image; and __fish_seen_subcommand_from help" -f -a "import" -d 'Import images from a docker-archive or OCI layout, a tar file or directory'
+complete -c freehold -n "__fish_freehold_using_subcommand image; and __fish_seen_subcommand_from help" -f -a "list" -d 'List the images of the cluster\'s registry'
+complete -c freehold -n "__fish_freehold_using_subcommand image; and __fish_seen_subcommand_from help" -f -a "inspect" -d 'Show what an image says of itself'
+complete -c freehold -n "__fish_freehold_using_subcommand image; and __fish_seen_subcommand_from help" -f -a "delete" -d 'Delete an image, or a tag of one'
+complete -c freehold -n "__fish_freehold_using_subcommand image; and __fish_seen_subcommand_from help" -f -a "collect-garbage" -d 'Remove what no image of the cluster\'s registry needs'
+complete -c freehold -n "__fish_freehold_using_subcommand image; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c freehold -n "__fish_freehold_using_subcommand app; and not __fish_seen_subcommand_from list show delete help" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
+json\t'The API\'s own field names; a list is an array'
+yaml\t'The same as YAML'"
+complete -c freehold -n "__fish_freehold_using_subcommand app; and not __fish_seen_subcommand_from list show delete help" -l context -d 'The context of the configuration file to use' -r
+complete -c freehold -n "__fish_freehold_using_subcommand app; and not __fish_seen_subcommand_from list show delete help" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c freehold -n "__fish_freehold_using_subcommand app; and not __fish_seen_subcommand_from list show delete help" -f -a "list" -d 'List apps'
+complete -c freehold -n "__fish_freehold_using_subcommand app; and not __fish_seen_subcommand_from list show delete help" -f -a "show" -d 'Show an app'
+complete -c freehold -n "__fish_freehold_using_subcommand app; and not __fish_seen_subcommand_from list show delete help" -f -a "delete" -d 'Delete an app: its instances are drained and stopped, then it goes'
+complete -c freehold -n "__fish_freehold_using_subcommand app; and not __fish_seen_subcommand_from list show delete help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c freehold -n "__fish_freehold_using_subcommand app; and __fish_seen_subcommand_from list" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
+json\t'The API\'s own field names; a list is an array'
+yaml\t'The same as YAML'"
+complete -c freehold -n "__fish_freehold_using_subcommand app; and __fish_seen_subcommand_from list" -l context -d 'The context of the configuration file to use' -r
+complete -c freehold -n "__fish_freehold_using_subcommand app; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c freehold -n "__fish_freehold_using_subcommand app; and __fish_seen_subcommand_from show" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
+json\t'The API\'s own field names; a list is an array'
+yaml\t'The same as YAML'"
+complete -c freehold -n "__fish_freehold_using_subcommand app; and __fish_seen_subcommand_from show" -l context -d 'The context of the configuration file to use' -r
+complete -c freehold -n "__fish_freehold_using_subcommand app; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c freehold -n "__fish_freehold_using_subcommand app; and __fish_seen_subcommand_from delete" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
+json\t'The API\'s own field names; a list is an array'
+yaml\t'The same as YAML'"
+complete -c freehold -n "__fish_freehold_using_subcommand app; and __fish_seen_subcommand_from delete" -l context -d 'The context of the configuration file to use' -r
+complete -c freehold -n "__fish_freehold_using_subcommand app; and __fish_seen_subcommand_from delete" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c freehold -n "__fish_freehold_using_subcommand app; and __fish_seen_subcommand_from help" -f -a "list" -d 'List apps'
+complete -c freehold -n "__fish_freehold_using_subcommand app; and __fish_seen_subcommand_from help" -f -a "show" -d 'Show an app'
+complete -c freehold -n "__fish_freehold_using_subcommand app; and __fish_seen_subcommand_from help" -f -a "delete" -d 'Delete an app: its instances are drained and stopped, then it goes'
+complete -c freehold -n "__fish_freehold_using_subcommand app; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c freehold -n "__fish_freehold_using_subcommand release; and not __fish_seen_subcommand_from list show help" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
+json\t'The API\'s own field names; a list is an array'
+yaml\t'The same as YAML'"
+complete -c freehold -n "__fish_freehold_using_subcommand release; and not __fish_seen_subcommand_from list show help" -l context -d 'The context of the configuration file to use' -r
+complete -c freehold -n "__fish_freehold_using_subcommand release; and not __fish_seen_subcommand_from list show help" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c freehold -n "__fish_freehold_using_subcommand release; and not __fish_seen_subcommand_from list show help" -f -a "list" -d 'List the releases of an app'
+complete -c freehold -n "__fish_freehold_using_subcommand release; and not __fish_seen_subcommand_from list show help" -f -a "show" -d 'Show a release with its manifest'
+complete -c freehold -n "__fish_freehold_using_subcommand release; and not __fish_seen_subcommand_from list show help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c freehold -n "__fish_freehold_using_subcommand release; and __fish_seen_subcommand_from list" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
+json\t'The API\'s own field names; a list is an array'
+yaml\t'The same as YAML'"
+complete -c freehold -n "__fish_freehold_using_subcommand release; and __fish_seen_subcommand_from list" -l context -d 'The context of the configuration file to use' -r
+complete -c freehold -n "__fish_freehold_using_subcommand release; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c freehold -n "__fish_freehold_using_subcommand release; and __fish_seen_subcommand_from show" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
+json\t'The API\'s own field names; a list is an array'
+yaml\t'The same as YAML'"
+complete -c freehold -n "__fish_freehold_using_subcommand release; and __fish_seen_subcommand_from show" -l context -d 'The context of the configuration file to use' -r
+complete -c freehold -n "__fish_freehold_using_subcommand release; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c freehold -n "__fish_freehold_using_subcommand release; and __fish_seen_subcommand_from help" -f -a "list" -d 'List the releases of an app'
+complete -c freehold -n "__fish_freehold_using_subcommand release; and __fish_seen_subcommand_from help" -f -a "show" -d 'Show a release with its manifest'
+complete -c freehold -n "__fish_freehold_using_subcommand release; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c freehold -n "__fish_freehold_using_subcommand env; and not __fish_seen_subcommand_from list show apply delete help" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
+json\t'The API\'s own field names; a list is an array'
+yaml\t'The same as YAML'"
+complete -c freehold -n "__fish_freehold_using_subcommand env; and not __fish_seen_subcommand_from list show apply delete help" -l context -d 'The context of the configuration file to use' -r
+complete -c freehold -n "__fish_freehold_using_subcommand env; and not __fish_seen_subcommand_from list show apply delete help" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c freehold -n "__fish_freehold_using_subcommand env; and not __fish_seen_subcommand_from list show apply delete help" -f -a "list" -d 'List environments in the order of the pipeline'
+complete -c freehold -n "__fish_freehold_using_subcommand env; and not __fish_seen_subcommand_from list show apply delete help" -f -a "show" -d 'Show an environment'
+complete -c freehold -n "__fish_freehold_using_subcommand env; and not __fish_seen_subcommand_from list show apply delete help" -f -a "apply" -d 'Make or change the environments of a TOML file'
+complete -c freehold -n "__fish_freehold_using_subcommand env; and not __fish_seen_subcommand_from list show apply delete help" -f -a "delete" -d 'Delete an environment in which nothing runs'
+complete -c freehold -n "__fish_freehold_using_subcommand env; and not __fish_seen_subcommand_from list show apply delete help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c freehold -n "__fish_freehold_using_subcommand env; and __fish_seen_subcommand_from list" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
+json\t'The API\'s own field names; a list is an array'
+yaml\t'The same as YAML'"
+complete -c freehold -n "__fish_freehold_using_subcommand env; and __fish_seen_subcommand_from list" -l context -d 'The context of the configuration file to use' -r
+complete -c freehold -n "__fish_freehold_using_subcommand env; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c freehold -n "__fish_freehold_using_subcommand env; and __fish_seen_subcommand_from show" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
+json\t'The API\'s own field names; a list is an array'
+yaml\t'The same as YAML'"
+complete -c freehold -n "__fish_freehold_using_subcommand env; and __fish_seen_subcommand_from show" -l context -d 'The context of the configuration file to use' -r
+complete -c freehold -n "__fish_freehold_using_subcommand env; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c freehold -n "__fish_freehold_using_subcommand env; and __fish_seen_subcommand_from apply" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
+json\t'The API\'s own field names; a list is an array'
+yaml\t'The same as YAML'"
+complete -c freehold -n "__fish_freehold_using_subcommand env; and __fish_seen_subcommand_from apply" -l context -d 'The context of the configuration file to use' -r
+complete -c freehold -n "__fish_freehold_using_subcommand env; and __fish_seen_subcommand_from apply" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c freehold -n "__fish_freehold_using_subcommand env; and __fish_seen_subcommand_from delete" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
+json\t'The API\'s own field names; a list is an array'
+yaml\t'The same as YAML'"
+complete -c freehold -n "__fish_freehold_using_subcommand env; and __fish_seen_subcommand_from delete" -l context -d 'The context of the configuration file to use' -r
+complete -c freehold -n "__fish_freehold_using_subcommand env; and __fish_seen_subcommand_from delete" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c freehold -n "__fish_freehold_using_subcommand env; and __fish_seen_subcommand_from help" -f -a "list" -d 'List environments in the order of the pipeline'
+complete -c freehold -n "__fish_freehold_using_subcommand env; and __fish_seen_subcommand_from help" -f -a "show" -d 'Show an environment'
+complete -c freehold -n "__fish_freehold_using_subcommand env; and __fish_seen_subcommand_from help" -f -a "apply" -d 'Make or change the environments of a TOML file'
+complete -c freehold -n "__fish_freehold_using_subcommand env; and __fish_seen_subcommand_from help" -f -a "delete" -d 'Delete an environment in which nothing runs'
+complete -c freehold -n "__fish_freehold_using_subcommand env; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c freehold -n "__fish_freehold_using_subcommand route; and not __fish_seen_subcommand_from list help" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
+json\t'The API\'s own field names; a list is an array'
+yaml\t'The same as YAML'"
+complete -c freehold -n "__fish_freehold_using_subcommand route; and not __fish_seen_subcommand_from list help" -l context -d 'The context of the configuration file to use' -r
+complete -c freehold -n "__fish_freehold_using_subcommand route; and not __fish_seen_subcommand_from list help" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c freehold -n "__fish_freehold_using_subcommand route; and not __fish_seen_subcommand_from list help" -f -a "list" -d 'List routes'
+complete -c freehold -n "__fish_freehold_using_subcommand route; and not __fish_seen_subcommand_from list help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c freehold -n "__fish_freehold_using_subcommand route; and __fish_seen_subcommand_from list" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
+json\t'The API\'s own field names; a list is an array'
+yaml\t'The same as YAML'"
+complete -c freehold -n "__fish_freehold_using_subcommand route; and __fish_seen_subcommand_from list" -l context -d 'The context of the configuration file to use' -r
+complete -c freehold -n "__fish_freehold_using_subcommand route; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c freehold -n "__fish_freehold_using_subcommand route; and __fish_seen_subcommand_from help" -f -a "list" -d 'List routes'
+complete -c freehold -n "__fish_freehold_using_subcommand route; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c freehold -n "__fish_freehold_using_subcommand secret; and not __fish_seen_subcommand_from set list delete help" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
+json\t'The API\'s own field names; a list is an array'
+yaml\t'The same as YAML'"
+complete -c freehold -n "__fish_freehold_using_subcommand secret; and not __fish_seen_subcommand_from set list delete help" -l context -d 'The context of the configuration file to use' -r
+complete -c freehold -n "__fish_freehold_using_subcommand secret; and not __fish_seen_subcommand_from set list delete help" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c freehold -n "__fish_freehold_using_subcommand secret; and not __fish_seen_subcommand_from set list delete help" -f -a "set" -d 'Set a secret; its value is read from standard input'
+complete -c freehold -n "__fish_freehold_using_subcommand secret; and not __fish_seen_subcommand_from set list delete help" -f -a "list" -d 'List secrets, without their values'
+complete -c freehold -n "__fish_freehold_using_subcommand secret; and not __fish_seen_subcommand_from set list delete help" -f -a "delete" -d 'Delete a secret'
+complete -c freehold -n "__fish_freehold_using_subcommand secret; and not __fish_seen_subcommand_from set list delete help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c freehold -n "__fish_freehold_using_subcommand secret; and __fish_seen_subcommand_from set" -l team -d 'The team it belongs to' -r
+complete -c freehold -n "__fish_freehold_using_subcommand secret; and __fish_seen_subcommand_from set" -l env -d 'The environment it is for' -r
+complete -c freehold -n "__fish_freehold_using_subcommand secret; and __fish_seen_subcommand_from set" -l from-file -d 'Read the value from this file, as it is' -r -F
+complete -c freehold -n "__fish_freehold_using_subcommand secret; and __fish_seen_subcommand_from set" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
+json\t'The API\'s own field names; a list is an array'
+yaml\t'The same as YAML'"
+complete -c freehold -n "__fish_freehold_using_subcommand secret; and __fish_seen_subcommand_from set" -l context -d 'The context of the configuration file to use' -r
+complete -c freehold -n "__fish_freehold_using_subcommand secret; and __fish_seen_subcommand_from set" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c freehold -n "__fish_freehold_using_subcommand secret; and __fish_seen_subcommand_from list" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
+json\t'The API\'s own field names; a list is an array'
+yaml\t'The same as YAML'"
+complete -c freehold -n "__fish_freehold_using_subcommand secret; and __fish_seen_subcommand_from list" -l context -d 'The context of the configuration file to use' -r
+complete -c freehold -n "__fish_freehold_using_subcommand secret; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c freehold -n "__fish_freehold_using_subcommand secret; and __fish_seen_subcommand_from delete" -l team -d 'The team it belongs to' -r
+complete -c freehold -n "__fish_freehold_using_subcommand secret; and __fish_seen_subcommand_from delete" -l env -d 'The environment it is for' -r
+complete -c freehold -n "__fish_freehold_using_subcommand secret; and __fish_seen_subcommand_from delete" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
+json\t'The API\'s own field names; a list is an array'
+yaml\t'The same as YAML'"
+complete -c freehold -n "__fish_freehold_using_subcommand secret; and __fish_seen_subcommand_from delete" -l context -d 'The context of the configuration file to use' -r
+complete -c freehold -n "__fish_freehold_using_subcommand secret; and __fish_seen_subcommand_from delete" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c freehold -n "__fish_freehold_using_subcommand secret; and __fish_seen_subcommand_from help" -f -a "set" -d 'Set a secret; its value is read from standard input'
+complete -c freehold -n "__fish_freehold_using_subcommand secret; and __fish_seen_subcommand_from help" -f -a "list" -d 'List secrets, without their values'
+complete -c freehold -n "__fish_freehold_using_subcommand secret; and __fish_seen_subcommand_from help" -f -a "delete" -d 'Delete a secret'
+complete -c freehold -n "__fish_freehold_using_subcommand secret; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c freehold -n "__fish_freehold_using_subcommand cert; and not __fish_seen_subcommand_from set list delete help" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
+json\t'The API\'s own field names; a list is an array'
+yaml\t'The same as YAML'"
+complete -c freehold -n "__fish_freehold_using_subcommand cert; and not __fish_seen_subcommand_from set list delete help" -l context -d 'The context of the configuration file to use' -r
+complete -c freehold -n "__fish_freehold_using_subcommand cert; and not __fish_seen_subcommand_from set list delete help" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c freehold -n "__fish_freehold_using_subcommand cert; and not __fish_seen_subcommand_from set list delete help" -f -a "set" -d 'Set a certificate; it is served at once'
+complete -c freehold -n "__fish_freehold_using_subcommand cert; and not __fish_seen_subcommand_from set list delete help" -f -a "list" -d 'List certificates, without keys'
+complete -c freehold -n "__fish_freehold_using_subcommand cert; and not __fish_seen_subcommand_from set list delete help" -f -a "delete" -d 'Delete a certificate'
+complete -c freehold -n "__fish_freehold_using_subcommand cert; and not __fish_seen_subcommand_from set list delete help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c freehold -n "__fish_freehold_using_subcommand cert; and __fish_seen_subcommand_from set" -l chain -d 'The chain, PEM, the leaf first' -r -F
+complete -c freehold -n "__fish_freehold_using_subcommand cert; and __fish_seen_subcommand_from set" -l key -d 'The leaf\'s key, PEM' -r -F
+complete -c freehold -n "__fish_freehold_using_subcommand cert; and __fish_seen_subcommand_from set" -l host -d 'A host name to serve it for; may be repeated [default: those in the certificate]' -r
+complete -c freehold -n "__fish_freehold_using_subcommand cert; and __fish_seen_subcommand_from set" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
+json\t'The API\'s own field names; a list is an array'
+yaml\t'The same as YAML'"
+complete -c freehold -n "__fish_freehold_using_subcommand cert; and __fish_seen_subcommand_from set" -l context -d 'The context of the configuration file to use' -r
+complete -c freehold -n "__fish_freehold_using_subcommand cert; and __fish_seen_subcommand_from set" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c freehold -n "__fish_freehold_using_subcommand cert; and __fish_seen_subcommand_from list" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
+json\t'The API\'s own field names; a list is an array'
+yaml\t'The same as YAML'"
+complete -c freehold -n "__fish_freehold_using_subcommand cert; and __fish_seen_subcommand_from list" -l context -d 'The context of the configuration file to use' -r
+complete -c freehold -n "__fish_freehold_using_subcommand cert; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c freehold -n "__fish_freehold_using_subcommand cert; and __fish_seen_subcommand_from delete" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
+json\t'The API\'s own field names; a list is an array'
+yaml\t'The same as YAML'"
+complete -c freehold -n "__fish_freehold_using_subcommand cert; and __fish_seen_subcommand_from delete" -l context -d 'The context of the configuration file to use' -r
+complete -c freehold -n "__fish_freehold_using_subcommand cert; and __fish_seen_subcommand_from delete" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c freehold -n "__fish_freehold_using_subcommand cert; and __fish_seen_subcommand_from help" -f -a "set" -d 'Set a certificate; it is served at once'
+complete -c freehold -n "__fish_freehold_using_subcommand cert; and __fish_seen_subcommand_from help" -f -a "list" -d 'List certificates, without keys'
+complete -c freehold -n "__fish_freehold_using_subcommand cert; and __fish_seen_subcommand_from help" -f -a "delete" -d 'Delete a certificate'
+complete -c freehold -n "__fish_freehold_using_subcommand cert; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c freehold -n "__fish_freehold_using_subcommand team; and not __fish_seen_subcommand_from list create delete help" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
+json\t'The API\'s own field names; a list is an array'
+yaml\t'The same as YAML'"
+complete -c freehold -n "__fish_freehold_using_subcommand team; and not __fish_seen_subcommand_from list create delete help" -l context -d 'The context of the configuration file to use' -r
+complete -c freehold -n "__fish_freehold_using_subcommand team; and not __fish_seen_subcommand_from list create delete help" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c freehold -n "__fish_freehold_using_subcommand team; and not __fish_seen_subcommand_from list create delete help" -f -a "list" -d 'List teams'
+complete -c freehold -n "__fish_freehold_using_subcommand team; and not __fish_seen_subcommand_from list create delete help" -f -a "create" -d 'Make a team'
+complete -c freehold -n "__fish_freehold_using_subcommand team; and not __fish_seen_subcommand_from list create delete help" -f -a "delete" -d 'Delete a team that owns no app'
+complete -c freehold -n "__fish_freehold_using_subcommand team; and not __fish_seen_subcommand_from list create delete help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c freehold -n "__fish_freehold_using_subcommand team; and __fish_seen_subcommand_from list" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
+json\t'The API\'s own field names; a list is an array'
+yaml\t'The same as YAML'"
+complete -c freehold -n "__fish_freehold_using_subcommand team; and __fish_seen_subcommand_from list" -l context -d 'The context of the configuration file to use' -r
+complete -c freehold -n "__fish_freehold_using_subcommand team; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c freehold -n "__fish_freehold_using_subcommand team; and __fish_seen_subcommand_from create" -l description -d 'What people should know about it' -r
+complete -c freehold -n "__fish_freehold_using_subcommand team; and __fish_seen_subcommand_from create" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
+json\t'The API\'s own field names; a list is an array'
+yaml\t'The same as YAML'"
+complete -c freehold -n "__fish_freehold_using_subcommand team; and __fish_seen_subcommand_from create" -l context -d 'The context of the configuration file to use' -r
+complete -c freehold -n "__fish_freehold_using_subcommand team; and __fish_seen_subcommand_from create" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c freehold -n "__fish_freehold_using_subcommand team; and __fish_seen_subcommand_from delete" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
+json\t'The API\'s own field names; a list is an array'
+yaml\t'The same as YAML'"
+complete -c freehold -n "__fish_freehold_using_subcommand team; and __fish_seen_subcommand_from delete" -l context -d 'The context of the configuration file to use' -r
+complete -c freehold -n "__fish_freehold_using_subcommand team; and __fish_seen_subcommand_from delete" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c freehold -n "__fish_freehold_using_subcommand team; and __fish_seen_subcommand_from help" -f -a "list" -d 'List teams'
+complete -c freehold -n "__fish_freehold_using_subcommand team; and __fish_seen_subcommand_from help" -f -a "create" -d 'Make a team'
+complete -c freehold -n "__fish_freehold_using_subcommand team; and __fish_seen_subcommand_from help" -f -a "delete" -d 'Delete a team that owns no app'
+complete -c freehold -n "__fish_freehold_using_subcommand team; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c freehold -n "__fish_freehold_using_subcommand token; and not __fish_seen_subcommand_from list create revoke help" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
+json\t'The API\'s own field names; a list is an array'
+yaml\t'The same as YAML'"
+complete -c freehold -n "__fish_freehold_using_subcommand token; and not __fish_seen_subcommand_from list create revoke help" -l context -d 'The context of the configuration file to use' -r
+complete -c freehold -n "__fish_freehold_using_subcommand token; and not __fish_seen_subcommand_from list create revoke help" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c freehold -n "__fish_freehold_using_subcommand token; and not __fish_seen_subcommand_from list create revoke help" -f -a "list" -d 'List tokens, without their secrets'
+complete -c freehold -n "__fish_freehold_using_subcommand token; and not __fish_seen_subcommand_from list create revoke help" -f -a "create" -d 'Make a token; it is printed once and never again'
+complete -c freehold -n "__fish_freehold_using_subcommand token; and not __fish_seen_subcommand_from list create revoke help" -f -a "revoke" -d 'Revoke a token at once'
+complete -c freehold -n "__fish_freehold_using_subcommand token; and not __fish_seen_subcommand_from list create revoke help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c freehold -n "__fish_freehold_using_subcommand token; and __fish_seen_subcommand_from list" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
+json\t'The API\'s own field names; a list is an array'
+yaml\t'The same as YAML'"
+complete -c freehold -n "__fish_freehold_using_subcommand token; and __fish_seen_subcommand_from list" -l context -d 'The context of the configuration file to use' -r
+complete -c freehold -n "__fish_freehold_using_subcommand token; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c freehold -n "__fish_freehold_using_subcommand token; and __fish_seen_subcommand_from create" -l role -d 'What it may do' -r -f -a "viewer\t'Sees everything but secrets'
+developer\t'Deploys the apps of one team'
+operator\t'Owns environments, hosts and routes'
+security\t'Owns blessing and revocation of images'
+admin\t'Everything'"
+complete -c freehold -n "__fish_freehold_using_subcommand token; and __fish_seen_subcommand_from create" -l team -d 'The team it is limited to; a developer needs one' -r
+complete -c freehold -n "__fish_freehold_using_subcommand token; and __fish_seen_subcommand_from create" -l expires-in -d 'How long it lives, such as 90d; without it for ever' -r
+complete -c freehold -n "__fish_freehold_using_subcommand token; and __fish_seen_subcommand_from create" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
+json\t'The API\'s own field names; a list is an array'
+yaml\t'The same as YAML'"
+complete -c freehold -n "__fish_freehold_using_subcommand token; and __fish_seen_subcommand_from create" -l context -d 'The context of the configuration file to use' -r
+complete -c freehold -n "__fish_freehold_using_subcommand token; and __fish_seen_subcommand_from create" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c freehold -n "__fish_freehold_using_subcommand token; and __fish_seen_subcommand_from revoke" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
+json\t'The API\'s own field names; a list is an array'
+yaml\t'The same as YAML'"
+complete -c freehold -n "__fish_freehold_using_subcommand token; and __fish_seen_subcommand_from revoke" -l context -d 'The context of the configuration file to use' -r
+complete -c freehold -n "__fish_freehold_using_subcommand token; and __fish_seen_subcommand_from revoke" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c freehold -n "__fish_freehold_using_subcommand token; and __fish_seen_subcommand_from help" -f -a "list" -d 'List tokens, without their secrets'
+complete -c freehold -n "__fish_freehold_using_subcommand token; and __fish_seen_subcommand_from help" -f -a "create" -d 'Make a token; it is printed once and never again'
+complete -c freehold -n "__fish_freehold_using_subcommand token; and __fish_seen_subcommand_from help" -f -a "revoke" -d 'Revoke a token at once'
+complete -c freehold -n "__fish_freehold_using_subcommand token; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c freehold -n "__fish_freehold_using_subcommand host; and not __fish_seen_subcommand_from list show drain undrain label help" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
+json\t'The API\'s own field names; a list is an array'
+yaml\t'The same as YAML'"
+complete -c freehold -n "__fish_freehold_using_subcommand host; and not __fish_seen_subcommand_from list show drain undrain label help" -l context -d 'The context of the configuration file to use' -r
+complete -c freehold -n "__fish_freehold_using_subcommand host; and not __fish_seen_subcommand_from list show drain undrain label help" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c freehold -n "__fish_freehold_using_subcommand host; and not __fish_seen_subcommand_from list show drain undrain label help" -f -a "list" -d 'List hosts'
+complete -c freehold -n "__fish_freehold_using_subcommand host; and not __fish_seen_subcommand_from list show drain undrain label help" -f -a "show" -d 'Show a host'
+complete -c freehold -n "__fish_freehold_using_subcommand host; and not __fish_seen_subcommand_from list show drain undrain label help" -f -a "drain" -d 'Move everything off a host, replacements first'
+complete -c freehold -n "__fish_freehold_using_subcommand host; and not __fish_seen_subcommand_from list show drain undrain label help" -f -a "undrain" -d 'Let a host take instances again'
+complete -c freehold -n "__fish_freehold_using_subcommand host; and not __fish_seen_subcommand_from list show drain undrain label help" -f -a "label" -d 'Change labels of a host'
+complete -c freehold -n "__fish_freehold_using_subcommand host; and not __fish_seen_subcommand_from list show drain undrain label help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c freehold -n "__fish_freehold_using_subcommand host; and __fish_seen_subcommand_from list" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
+json\t'The API\'s own field names; a list is an array'
+yaml\t'The same as YAML'"
+complete -c freehold -n "__fish_freehold_using_subcommand host; and __fish_seen_subcommand_from list" -l context -d 'The context of the configuration file to use' -r
+complete -c freehold -n "__fish_freehold_using_subcommand host; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c freehold -n "__fish_freehold_using_subcommand host; and __fish_seen_subcommand_from show" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
+json\t'The API\'s own field names; a list is an array'
+yaml\t'The same as YAML'"
+complete -c freehold -n "__fish_freehold_using_subcommand host; and __fish_seen_subcommand_from show" -l context -d 'The context of the configuration file to use' -r
+complete -c freehold -n "__fish_freehold_using_subcommand host; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c freehold -n "__fish_freehold_using_subcommand host; and __fish_seen_subcommand_from drain" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
+json\t'The API\'s own field names; a list is an array'
+yaml\t'The same as YAML'"
+complete -c freehold -n "__fish_freehold_using_subcommand host; and __fish_seen_subcommand_from drain" -l context -d 'The context of the configuration file to use' -r
+complete -c freehold -n "__fish_freehold_using_subcommand host; and __fish_seen_subcommand_from drain" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c freehold -n "__fish_freehold_using_subcommand host; and __fish_seen_subcommand_from undrain" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
+json\t'The API\'s own field names; a list is an array'
+yaml\t'The same as YAML'"
+complete -c freehold -n "__fish_freehold_using_subcommand host; and __fish_seen_subcommand_from undrain" -l context -d 'The context of the configuration file to use' -r
+complete -c freehold -n "__fish_freehold_using_subcommand host; and __fish_seen_subcommand_from undrain" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c freehold -n "__fish_freehold_using_subcommand host; and __fish_seen_subcommand_from label" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
+json\t'The API\'s own field names; a list is an array'
+yaml\t'The same as YAML'"
+complete -c freehold -n "__fish_freehold_using_subcommand host; and __fish_seen_subcommand_from label" -l context -d 'The context of the configuration file to use' -r
+complete -c freehold -n "__fish_freehold_using_subcommand host; and __fish_seen_subcommand_from label" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c freehold -n "__fish_freehold_using_subcommand host; and __fish_seen_subcommand_from help" -f -a "list" -d 'List hosts'
+complete -c freehold -n "__fish_freehold_using_subcommand host; and __fish_seen_subcommand_from help" -f -a "show" -d 'Show a host'
+complete -c freehold -n "__fish_freehold_using_subcommand host; and __fish_seen_subcommand_from help" -f -a "drain" -d 'Move everything off a host, replacements first'
+complete -c freehold -n "__fish_freehold_using_subcommand host; and __fish_seen_subcommand_from help" -f -a "undrain" -d 'Let a host take instances again'
+complete -c freehold -n "__fish_freehold_using_subcommand host; and __fish_seen_subcommand_from help" -f -a "label" -d 'Change labels of a host'
+complete -c freehold -n "__fish_freehold_using_subcommand host; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c freehold -n "__fish_freehold_using_subcommand registry; and not __fish_seen_subcommand_from add list remove help" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
+json\t'The API\'s own field names; a list is an array'
+yaml\t'The same as YAML'"
+complete -c freehold -n "__fish_freehold_using_subcommand registry; and not __fish_seen_subcommand_from add list remove help" -l context -d 'The context of the configuration file to use' -r
+complete -c freehold -n "__fish_freehold_using_subcommand registry; and not __fish_seen_subcommand_from add list remove help" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c freehold -n "__fish_freehold_using_subcommand registry; and not __fish_seen_subcommand_from add list remove help" -f -a "add" -d 'Say how to reach a registry; a registry that is known is changed'
+complete -c freehold -n "__fish_freehold_using_subcommand registry; and not __fish_seen_subcommand_from add list remove help" -f -a "list" -d 'List registries, without passwords'
+complete -c freehold -n "__fish_freehold_using_subcommand registry; and not __fish_seen_subcommand_from add list remove help" -f -a "remove" -d 'Forget a registry'
+complete -c freehold -n "__fish_freehold_using_subcommand registry; and not __fish_seen_subcommand_from add list remove help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c freehold -n "__fish_freehold_using_subcommand registry; and __fish_seen_subcommand_from add" -l username -d 'The user to log in as' -r
+complete -c freehold -n "__fish_freehold_using_subcommand registry; and __fish_seen_subcommand_from add" -l password-file -d 'A file with the password or token; - is standard input' -r -F
+complete -c freehold -n "__fish_freehold_using_subcommand registry; and __fish_seen_subcommand_from add" -l ca -d 'Certificates to trust beside the hosts\' own, PEM' -r -F
+complete -c freehold -n "__fish_freehold_using_subcommand registry; and __fish_seen_subcommand_from add" -l proxy -d 'An HTTP proxy to go through, such as http://proxy.example:3128' -r
+complete -c freehold -n "__fish_freehold_using_subcommand registry; and __fish_seen_subcommand_from add" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
+json\t'The API\'s own field names; a list is an array'
+yaml\t'The same as YAML'"
+complete -c freehold -n "__fish_freehold_using_subcommand registry; and __fish_seen_subcommand_from add" -l context -d 'The context of the configuration file to use' -r
+complete -c freehold -n "__fish_freehold_using_subcommand registry; and __fish_seen_subcommand_from add" -l plain-http -d 'Speak plain HTTP'
+complete -c freehold -n "__fish_freehold_using_subcommand registry; and __fish_seen_subcommand_from add" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c freehold -n "__fish_freehold_using_subcommand registry; and __fish_seen_subcommand_from list" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
+json\t'The API\'s own field names; a list is an array'
+yaml\t'The same as YAML'"
+complete -c freehold -n "__fish_freehold_using_subcommand registry; and __fish_seen_subcommand_from list" -l context -d 'The context of the configuration file to use' -r
+complete -c freehold -n "__fish_freehold_using_subcommand registry; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c freehold -n "__fish_freehold_using_subcommand registry; and __fish_seen_subcommand_from remove" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
+json\t'The API\'s own field names; a list is an array'
+yaml\t'The same as YAML'"
+complete -c freehold -n "__fish_freehold_using_subcommand registry; and __fish_seen_subcommand_from remove" -l context -d 'The context of the configuration file to use' -r
+complete -c freehold -n "__fish_freehold_using_subcommand registry; and __fish_seen_subcommand_from remove" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c freehold -n "__fish_freehold_using_subcommand registry; and __fish_seen_subcommand_from help" -f -a "add" -d 'Say how to reach a registry; a registry that is known is changed'
+complete -c freehold -n "__fish_freehold_using_subcommand registry; and __fish_seen_subcommand_from help" -f -a "list" -d 'List registries, without passwords'
+complete -c freehold -n "__fish_freehold_using_subcommand registry; and __fish_seen_subcommand_from help" -f -a "remove" -d 'Forget a registry'
+complete -c freehold -n "__fish_freehold_using_subcommand registry; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c freehold -n "__fish_freehold_using_subcommand event; and not __fish_seen_subcommand_from list help" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
+json\t'The API\'s own field names; a list is an array'
+yaml\t'The same as YAML'"
+complete -c freehold -n "__fish_freehold_using_subcommand event; and not __fish_seen_subcommand_from list help" -l context -d 'The context of the configuration file to use' -r
+complete -c freehold -n "__fish_freehold_using_subcommand event; and not __fish_seen_subcommand_from list help" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c freehold -n "__fish_freehold_using_subcommand event; and not __fish_seen_subcommand_from list help" -f -a "list" -d 'List events, the oldest first'
+complete -c freehold -n "__fish_freehold_using_subcommand event; and not __fish_seen_subcommand_from list help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c freehold -n "__fish_freehold_using_subcommand event; and __fish_seen_subcommand_from list" -l limit -d 'Only the newest' -r
+complete -c freehold -n "__fish_freehold_using_subcommand event; and __fish_seen_subcommand_from list" -l since -d 'Only those of the last time, such as 10m' -r
+complete -c freehold -n "__fish_freehold_using_subcommand event; and __fish_seen_subcommand_from list" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
+json\t'The API\'s own field names; a list is an array'
+yaml\t'The same as YAML'"
+complete -c freehold -n "__fish_freehold_using_subcommand event; and __fish_seen_subcommand_from list" -l context -d 'The context of the configuration file to use' -r
+complete -c freehold -n "__fish_freehold_using_subcommand event; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c freehold -n "__fish_freehold_using_subcommand event; and __fish_seen_subcommand_from help" -f -a "list" -d 'List events, the oldest first'
+complete -c freehold -n "__fish_freehold_using_subcommand event; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c freehold -n "__fish_freehold_using_subcommand backup" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
+json\t'The API\'s own field names; a list is an array'
+yaml\t'The same as YAML'"
+complete -c freehold -n "__fish_freehold_using_subcommand backup" -l context -d 'The context of the configuration file to use' -r
+complete -c freehold -n "__fish_freehold_using_subcommand backup" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c freehold -n "__fish_freehold_using_subcommand restore" -l data -d 'The data directory; it must be empty or missing' -r -F
+complete -c freehold -n "__fish_freehold_using_subcommand restore" -l keys -d 'A data directory, or a copy of one, whose keys are taken over: server/master.key and pki' -r -F
+complete -c freehold -n "__fish_freehold_using_subcommand restore" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
+json\t'The API\'s own field names; a list is an array'
+yaml\t'The same as YAML'"
+complete -c freehold -n "__fish_freehold_using_subcommand restore" -l context -d 'The context of the configuration file to use' -r
+complete -c freehold -n "__fish_freehold_using_subcommand restore" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c freehold -n "__fish_freehold_using_subcommand server" -l data -d 'Its directory: state, images, master key' -r -F
+complete -c freehold -n "__fish_freehold_using_subcommand server" -l cluster -d 'The cluster\'s name' -r
+complete -c freehold -n "__fish_freehold_using_subcommand server" -l name -d 'Its own name' -r
+complete -c freehold -n "__fish_freehold_using_subcommand server" -l api -d 'Where the API, the image registry and the agents\' streams are served' -r
+complete -c freehold -n "__fish_freehold_using_subcommand server" -l certificate -d 'Its certificate, PEM' -r -F
+complete -c freehold -n "__fish_freehold_using_subcommand server" -l key -d 'That certificate\'s key, PEM' -r -F
+complete -c freehold -n "__fish_freehold_using_subcommand server" -l authorities -d 'The cluster\'s authorities, PEM' -r -F
+complete -c freehold -n "__fish_freehold_using_subcommand server" -l admin-token -d 'Where the first admin\'s token is written when there is none' -r -F
+complete -c freehold -n "__fish_freehold_using_subcommand server" -l instance-range -d 'Where instances\' addresses come from; each host has a /24 of it' -r
+complete -c freehold -n "__fish_freehold_using_subcommand server" -l service-range -d 'Where service addresses come from' -r
+complete -c freehold -n "__fish_freehold_using_subcommand server" -l https-port -d 'The port of https as clients see it, when it is not 443' -r
+complete -c freehold -n "__fish_freehold_using_subcommand server" -l supervised-by -d 'End when this process does' -r
+complete -c freehold -n "__fish_freehold_using_subcommand server" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
+json\t'The API\'s own field names; a list is an array'
+yaml\t'The same as YAML'"
+complete -c freehold -n "__fish_freehold_using_subcommand server" -l context -d 'The context of the configuration file to use' -r
+complete -c freehold -n "__fish_freehold_using_subcommand server" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c freehold -n "__fish_freehold_using_subcommand agent" -l data -d 'On disk: images, documents, logs' -r -F
+complete -c freehold -n "__fish_freehold_using_subcommand agent" -l run-dir -d 'On tmpfs: bundles, namespaces, sockets' -r -F
+complete -c freehold -n "__fish_freehold_using_subcommand agent" -l slug -d 'Names everything of this installation on the machine: 1 to 8 of a-z and 0-9' -r
+complete -c freehold -n "__fish_freehold_using_subcommand agent" -l host -d 'The host\'s name, as in its certificate' -r
+complete -c freehold -n "__fish_freehold_using_subcommand agent" -l server -d 'A server; may be repeated' -r
+complete -c freehold -n "__fish_freehold_using_subcommand agent" -l authorities -d 'The cluster\'s authorities, PEM' -r -F
+complete -c freehold -n "__fish_freehold_using_subcommand agent" -l certificate -d 'The host\'s certificate, PEM' -r -F
+complete -c freehold -n "__fish_freehold_using_subcommand agent" -l key -d 'That certificate\'s key, PEM' -r -F
+complete -c freehold -n "__fish_freehold_using_subcommand agent" -l subnet -d 'The addresses of this host\'s instances, a /24' -r
+complete -c freehold -n "__fish_freehold_using_subcommand agent" -l instance-range -d 'The addresses of all instances of the cluster' -r
+complete -c freehold -n "__fish_freehold_using_subcommand agent" -l service-range -d 'The addresses of services' -r
+complete -c freehold -n "__fish_freehold_using_subcommand agent" -l http -d 'Where the ingress serves plain HTTP' -r
+complete -c freehold -n "__fish_freehold_using_subcommand agent" -l https -d 'Where the ingress serves TLS' -r
+complete -c freehold -n "__fish_freehold_using_subcommand agent" -l supervised-by -d 'End when this process does' -r
+complete -c freehold -n "__fish_freehold_using_subcommand agent" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
+json\t'The API\'s own field names; a list is an array'
+yaml\t'The same as YAML'"
+complete -c freehold -n "__fish_freehold_using_subcommand agent" -l context -d 'The context of the configuration file to use' -r
+complete -c freehold -n "__fish_freehold_using_subcommand agent" -l ephemeral -d 'Remove containers, network and run directory on an orderly end'
+complete -c freehold -n "__fish_freehold_using_subcommand agent" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c freehold -n "__fish_freehold_using_subcommand proxy" -l control -d 'Where the control socket is made' -r -F
+complete -c freehold -n "__fish_freehold_using_subcommand proxy" -l workers -d 'Worker threads; without it one per core' -r
+complete -c freehold -n "__fish_freehold_using_subcommand proxy" -l access-log -d 'Where requests are logged' -r -F
+complete -c freehold -n "__fish_freehold_using_subcommand proxy" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
+json\t'The API\'s own field names; a list is an array'
+yaml\t'The same as YAML'"
+complete -c freehold -n "__fish_freehold_using_subcommand proxy" -l context -d 'The context of the configuration file to use' -r
+complete -c freehold -n "__fish_freehold_using_subcommand proxy" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c freehold -n "__fish_freehold_using_subcommand completions" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
+json\t'The API\'s own field names; a list is an array'
+yaml\t'The same as YAML'"
+complete -c freehold -n "__fish_freehold_using_subcommand completions" -l context -d 'The context of the configuration file to use' -r
+complete -c freehold -n "__fish_freehold_using_subcommand completions" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c freehold -n "__fish_freehold_using_subcommand version" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
+json\t'The API\'s own field names; a list is an array'
+yaml\t'The same as YAML'"
+complete -c freehold -n "__fish_freehold_using_subcommand version" -l context -d 'The context of the configuration file to use' -r
+complete -c freehold -n "__fish_freehold_using_subcommand version" -l client -d 'Do not ask the cluster'
+complete -c freehold -n "__fish_freehold_using_subcommand version" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c freehold -n "__fish_freehold_using_subcommand exit-codes" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
+json\t'The API\'s own field names; a list is an array'
+yaml\t'The same as YAML'"
+complete -c freehold -n "__fish_freehold_using_subcommand exit-codes" -l context -d 'The context of the configuration file to use' -r
+complete -c freehold -n "__fish_freehold_using_subcommand exit-codes" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c freehold -n "__fish_freehold_using_subcommand gen; and not __fish_seen_subcommand_from openapi schema cli help" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
+json\t'The API\'s own field names; a list is an array'
+yaml\t'The same as YAML'"
+complete -c freehold -n "__fish_freehold_using_subcommand gen; and not __fish_seen_subcommand_from openapi schema cli help" -l context -d 'The context of the configuration file to use' -r
+complete -c freehold -n "__fish_freehold_using_subcommand gen; and not __fish_seen_subcommand_from openapi schema cli help" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c freehold -n "__fish_freehold_using_subcommand gen; and not __fish_seen_subcommand_from openapi schema cli help" -f -a "openapi" -d 'The OpenAPI document'
+complete -c freehold -n "__fish_freehold_using_subcommand gen; and not __fish_seen_subcommand_from openapi schema cli help" -f -a "schema" -d 'The JSON schema of manifests'
+complete -c freehold -n "__fish_freehold_using_subcommand gen; and not __fish_seen_subcommand_from openapi schema cli help" -f -a "cli" -d 'The reference of the command line'
+complete -c freehold -n "__fish_freehold_using_subcommand gen; and not __fish_seen_subcommand_from openapi schema cli help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c freehold -n "__fish_freehold_using_subcommand gen; and __fish_seen_subcommand_from openapi" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
+json\t'The API\'s own field names; a list is an array'
+yaml\t'The same as YAML'"
+complete -c freehold -n "__fish_freehold_using_subcommand gen; and __fish_seen_subcommand_from openapi" -l context -d 'The context of the configuration file to use' -r
+complete -c freehold -n "__fish_freehold_using_subcommand gen; and __fish_seen_subcommand_from openapi" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c freehold -n "__fish_freehold_using_subcommand gen; and __fish_seen_subcommand_from schema" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
+json\t'The API\'s own field names; a list is an array'
+yaml\t'The same as YAML'"
+complete -c freehold -n "__fish_freehold_using_subcommand gen; and __fish_seen_subcommand_from schema" -l context -d 'The context of the configuration file to use' -r
+complete -c freehold -n "__fish_freehold_using_subcommand gen; and __fish_seen_subcommand_from schema" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c freehold -n "__fish_freehold_using_subcommand gen; and __fish_seen_subcommand_from cli" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
+json\t'The API\'s own field names; a list is an array'
+yaml\t'The same as YAML'"
+complete -c freehold -n "__fish_freehold_using_subcommand gen; and __fish_seen_subcommand_from cli" -l context -d 'The context of the configuration file to use' -r
+complete -c freehold -n "__fish_freehold_using_subcommand gen; and __fish_seen_subcommand_from cli" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c freehold -n "__fish_freehold_using_subcommand gen; and __fish_seen_subcommand_from help" -f -a "openapi" -d 'The OpenAPI document'
+complete -c freehold -n "__fish_freehold_using_subcommand gen; and __fish_seen_subcommand_from help" -f -a "schema" -d 'The JSON schema of manifests'
+complete -c freehold -n "__fish_freehold_using_subcommand gen; and __fish_seen_subcommand_from help" -f -a "cli" -d 'The reference of the command line'
+complete -c freehold -n "__fish_freehold_using_subcommand gen; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore server agent proxy completions version exit-codes gen help" -f -a "up" -d 'Run server, agent and ingress on this machine'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore server agent proxy completions version exit-codes gen help" -f -a "login" -d 'Keep how to reach a cluster'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore server agent proxy completions version exit-codes gen help" -f -a "check" -d 'Judge a manifest without a cluster'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore server agent proxy completions version exit-codes gen help" -f -a "deploy" -d 'Make a release of a manifest and an image, and roll it out'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore server agent proxy completions version exit-codes gen help" -f -a "promote" -d 'Roll out in the next environment what runs completely in this one'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore server agent proxy completions version exit-codes gen help" -f -a "rollback" -d 'Roll out an earlier release'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore server agent proxy completions version exit-codes gen help" -f -a "status" -d 'Show how apps are'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore server agent proxy completions version exit-codes gen help" -f -a "ps" -d 'List instances'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore server agent proxy completions version exit-codes gen help" -f -a "logs" -d 'Show what instances write, live and after their death'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore server agent proxy completions version exit-codes gen help" -f -a "image" -d 'Images on this machine and in the cluster\'s own registry'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore server agent proxy completions version exit-codes gen help" -f -a "app" -d 'Apps are named workloads of a team'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore server agent proxy completions version exit-codes gen help" -f -a "release" -d 'Releases: an image and a manifest, numbered per app, never changed'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore server agent proxy completions version exit-codes gen help" -f -a "env" -d 'Environments: the stages of the pipeline'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore server agent proxy completions version exit-codes gen help" -f -a "route" -d 'Routes: public names and ports'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore server agent proxy completions version exit-codes gen help" -f -a "secret" -d 'Secrets: values that apps get in their environment'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore server agent proxy completions version exit-codes gen help" -f -a "cert" -d 'Certificates that the ingress serves'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore server agent proxy completions version exit-codes gen help" -f -a "team" -d 'Teams own apps'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore server agent proxy completions version exit-codes gen help" -f -a "token" -d 'Tokens let users and machines in'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore server agent proxy completions version exit-codes gen help" -f -a "host" -d 'Hosts: the machines that run instances'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore server agent proxy completions version exit-codes gen help" -f -a "registry" -d 'Image registries off the cluster'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore server agent proxy completions version exit-codes gen help" -f -a "event" -d 'Events: what the platform did and why'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore server agent proxy completions version exit-codes gen help" -f -a "backup" -d 'Write a backup of the cluster\'s state'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore server agent proxy completions version exit-codes gen help" -f -a "restore" -d 'Restore a backup into an empty data directory'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore server agent proxy completions version exit-codes gen help" -f -a "server" -d 'Run a server of the control plane'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore server agent proxy completions version exit-codes gen help" -f -a "agent" -d 'Run the agent of a host'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore server agent proxy completions version exit-codes gen help" -f -a "proxy" -d 'Run the ingress'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore server agent proxy completions version exit-codes gen help" -f -a "completions" -d 'Print completions for a shell'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore server agent proxy completions version exit-codes gen help" -f -a "version" -d 'Show the version of this binary and, where one is known, of the cluster'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore server agent proxy completions version exit-codes gen help" -f -a "exit-codes" -d 'List the exit codes'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore server agent proxy completions version exit-codes gen help" -f -a "gen" -d 'Print generated files'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore server agent proxy completions version exit-codes gen help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_subcommand_from image" -f -a "build" -d 'Build an image from files, the same bytes from the same files each time'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_subcommand_from image" -f -a "push" -d 'Push an image of this machine into the cluster\'s registry'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_subcommand_from image" -f -a "pull" -d 'Pull an image of the cluster\'s registry to this machine'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_subcommand_from image" -f -a "import" -d 'Import images from a docker-archive or OCI layout, a tar file or directory'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_subcommand_from image" -f -a "list" -d 'List the images of the cluster\'s registry'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_subcommand_from image" -f -a "inspect" -d 'Show what an image says of itself'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_subcommand_from image" -f -a "delete" -d 'Delete an image, or a tag of one'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_subcommand_from image" -f -a "collect-garbage" -d 'Remove what no image of the cluster\'s registry needs'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_subcommand_from app" -f -a "list" -d 'List apps'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_subcommand_from app" -f -a "show" -d 'Show an app'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_subcommand_from app" -f -a "delete" -d 'Delete an app: its instances are drained and stopped, then it goes'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_subcommand_from release" -f -a "list" -d 'List the releases of an app'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_subcommand_from release" -f -a "show" -d 'Show a release with its manifest'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_subcommand_from env" -f -a "list" -d 'List environments in the order of the pipeline'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_subcommand_from env" -f -a "show" -d 'Show an environment'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_subcommand_from env" -f -a "apply" -d 'Make or change the environments of a TOML file'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_subcommand_from env" -f -a "delete" -d 'Delete an environment in which nothing runs'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_subcommand_from route" -f -a "list" -d 'List routes'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_subcommand_from secret" -f -a "set" -d 'Set a secret; its value is read from standard input'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_subcommand_from secret" -f -a "list" -d 'List secrets, without their values'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_subcommand_from secret" -f -a "delete" -d 'Delete a secret'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_subcommand_from cert" -f -a "set" -d 'Set a certificate; it is served at once'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_subcommand_from cert" -f -a "list" -d 'List certificates, without keys'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_subcommand_from cert" -f -a "delete" -d 'Delete a certificate'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_subcommand_from team" -f -a "list" -d 'List teams'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_subcommand_from team" -f -a "create" -d 'Make a team'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_subcommand_from team" -f -a "delete" -d 'Delete a team that owns no app'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_subcommand_from token" -f -a "list" -d 'List tokens, without their secrets'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_subcommand_from token" -f -a "create" -d 'Make a token; it is printed once and never again'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_subcommand_from token" -f -a "revoke" -d 'Revoke a token at once'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_subcommand_from host" -f -a "list" -d 'List hosts'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_subcommand_from host" -f -a "show" -d 'Show a host'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_subcommand_from host" -f -a "drain" -d 'Move everything off a host, replacements first'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_subcommand_from host" -f -a "undrain" -d 'Let a host take instances again'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_subcommand_from host" -f -a "label" -d 'Change labels of a host'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_subcommand_from registry" -f -a "add" -d 'Say how to reach a registry; a registry that is known is changed'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_subcommand_from registry" -f -a "list" -d 'List registries, without passwords'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_subcommand_from registry" -f -a "remove" -d 'Forget a registry'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_subcommand_from event" -f -a "list" -d 'List events, the oldest first'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_subcommand_from gen" -f -a "openapi" -d 'The OpenAPI document'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_subcommand_from gen" -f -a "schema" -d 'The JSON schema of manifests'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_subcommand_from gen" -f -a "cli" -d 'The reference of the command line'
