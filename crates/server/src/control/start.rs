@@ -27,8 +27,8 @@ pub fn start(
         });
     };
     run(Box::new(planner::Planner::new(core, term)));
-    run(Box::new(statuses::Statuses::default()));
-    run(Box::new(deployments::Deployments::default()));
-    run(Box::new(upkeep::Upkeep::default()));
+    run(Box::<statuses::Statuses>::default());
+    run(Box::<deployments::Deployments>::default());
+    run(Box::<upkeep::Upkeep>::default());
     run(Box::new(upkeep::Garbage::new(registry.clone())));
 }

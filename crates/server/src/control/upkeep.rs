@@ -15,15 +15,10 @@ use crate::oci::Registry;
 const KEEP_REVISIONS: Duration = Duration::from_secs(600);
 
 /// Forgets what is old.
+#[derive(Default)]
 pub(super) struct Upkeep {
     /// Where the store stood when; the oldest is compacted to when its time has come.
     marks: Vec<(Instant, Revision)>,
-}
-
-impl Default for Upkeep {
-    fn default() -> Self {
-        Self { marks: Vec::new() }
-    }
 }
 
 #[async_trait]
@@ -50,7 +45,7 @@ impl Controller for Upkeep {
         self.marks.push((Instant::now(), view.revision));
         let old = self.marks.iter().take_while(|(at, _)| at.elapsed() >= KEEP_REVISIONS).count();
         let mut compacted = None;
-        if let Some((_, revision)) = self.marks.drain(..old).last() {
+        if let Some((_, revision)) = self.marks.drain(..old).next_back() {
             match store.compact(revision).await {
                 Ok(()) => compacted = Some(revision),
                 Err(error) if error.must_relist() => {}
