@@ -1,5 +1,5 @@
-//! What is told when a command fails: what failed, why, and what to type. Rendering is pure; nothing
-//! here prints or exits.
+//! What is told when a command fails: what failed, why, and what to type. Rendering is pure;
+//! nothing here prints or exits.
 
 use std::error::Error;
 

@@ -11,8 +11,9 @@ use crate::output::size;
 
 /// Write a backup of the cluster's state
 ///
-/// It holds every document of the store: apps, releases, tokens' hashes, sealed secrets. It does not
-/// hold images, and not the keys: keep DIR/server/master.key and DIR/pki of the servers elsewhere.
+/// It holds every document of the store: apps, releases, tokens' hashes, sealed secrets. It does
+/// not hold images, and not the keys: keep DIR/server/master.key and DIR/pki of the servers
+/// elsewhere.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// The file, which must not be there yet; - is standard output

@@ -1,5 +1,5 @@
-//! `freehold check`: judges a manifest without a cluster, and beside an image it says which lines the
-//! manifest lacks.
+//! `freehold check`: judges a manifest without a cluster, and beside an image it says which lines
+//! the manifest lacks.
 
 use std::process::ExitCode;
 
@@ -17,8 +17,8 @@ use crate::output::{Look, Table, dash, opt};
 
 /// Judge a manifest without a cluster
 ///
-/// It is parsed, checked and resolved for each environment. With --image the image's own settings are
-/// compared with it, and each line that the manifest lacks is named.
+/// It is parsed, checked and resolved for each environment. With --image the image's own settings
+/// are compared with it, and each line that the manifest lacks is named.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     #[command(flatten)]
@@ -154,7 +154,8 @@ fn judge(spec: &Spec, config: &Config) -> Vec<Finding> {
     for volume in config.volumes.iter().filter(|volume| !writable(spec, volume)) {
         let message = format!("the image writes to its volume {volume}");
         let add = format!(
-            "[process] scratch = {{ \"{volume}\" = \"1GiB\" }}, or writable = [\"{volume}\"] in memory"
+            "[process] scratch = {{ \"{volume}\" = \"1GiB\" }}, \
+             or writable = [\"{volume}\"] in memory"
         );
         find(false, message, add);
     }
@@ -255,7 +256,8 @@ mod tests {
         assert!(!findings.iter().any(|finding| finding.needed), "nothing is routed to it");
 
         let good = spec(
-            "[process]\nport = 6379\nwritable = [\"/data\", \"/var/lib/redis\", \"/var/log/redis\", \"/run\"]\n\
+            "[process]\nport = 6379\n\
+             writable = [\"/data\", \"/var/lib/redis\", \"/var/log/redis\", \"/run\"]\n\
              capabilities = [\"SETUID\", \"SETGID\"]\n",
         );
         assert_eq!(judge(&good, &redis), []);

@@ -1,5 +1,5 @@
-//! Following a deployment to its end. What is said and when it has ended is decided by [`Follower`],
-//! purely; the rest asks the server whenever something changed.
+//! Following a deployment to its end. What is said and when it has ended is decided by
+//! [`Follower`], purely; the rest asks the server whenever something changed.
 
 use std::time::Duration;
 
@@ -123,8 +123,8 @@ pub(super) fn deployment(
             // Nothing is lost by leaving: the deployment is the servers' work.
             end = until_end(&client, answer, &progress) => end?,
             () = tokio::time::sleep(timeout) => {
-                let within = api::unit::Millis(u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX));
-                return Err(going_on(answer, Exit::StillGoing, &format!("not complete within {within}")));
+                let why = format!("not complete within {} s", timeout.as_secs());
+                return Err(going_on(answer, Exit::StillGoing, &why));
             }
             _ = tokio::signal::ctrl_c() => {
                 return Err(going_on(answer, Exit::Interrupted, "interrupted"));

@@ -39,12 +39,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
 fn reference() -> String {
     let mut text = String::from(
         "# The command line\n\n\
-         Written by `cargo xtask gen`; what a command says about itself is changed in its source.\n\n\
-         The cluster is found by `--context`, else by `FREEHOLD_API` (addresses joined by commas),\n\
-         `FREEHOLD_TOKEN` or `FREEHOLD_TOKEN_FILE`, and `FREEHOLD_CA`, else by the current context of\n\
-         `~/.config/freehold/config.toml`, which `freehold login` writes. Answers go to standard\n\
-         output, everything else to standard error. `-o json` uses the API's own field names; a list\n\
-         is an array.\n\n\
+         Written by `cargo xtask gen`; what a command says about itself is changed in its\n\
+         source.\n\n\
+         The cluster is found by `--context`, else by `FREEHOLD_API` (addresses joined by\n\
+         commas), `FREEHOLD_TOKEN` or `FREEHOLD_TOKEN_FILE`, and `FREEHOLD_CA`, else by the\n\
+         current context of `~/.config/freehold/config.toml`, which `freehold login` writes.\n\
+         Answers go to standard output, everything else to standard error. `-o json` uses the\n\
+         API's own field names; a list is an array.\n\n\
          ## Exit codes\n\n| code | meaning |\n| ---: | --- |\n",
     );
     for (exit, meaning) in Exit::ALL {

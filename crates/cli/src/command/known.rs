@@ -1,6 +1,6 @@
 //! What well-known programs usually need of a container whose root is read-only and that has no
-//! capabilities. Advice for `freehold check`, gathered from their default configurations; nothing is
-//! enforced by it.
+//! capabilities. Advice for `freehold check`, gathered from their default configurations; nothing
+//! is enforced by it.
 
 /// A program and its needs.
 pub(super) struct Known {

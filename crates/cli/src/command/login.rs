@@ -11,8 +11,9 @@ use crate::failure::Failure;
 
 /// Keep how to reach a cluster
 ///
-/// The token and the authorities are copied into the configuration file, ~/.config/freehold/config.toml
-/// or FREEHOLD_CONFIG, which only its owner can read. The cluster is asked whether they are good.
+/// The token and the authorities are copied into the configuration file,
+/// ~/.config/freehold/config.toml or FREEHOLD_CONFIG, which only its owner can read. The cluster
+/// is asked whether they are good.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// The servers' addresses, HOST:PORT, joined by commas

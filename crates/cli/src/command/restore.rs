@@ -1,5 +1,5 @@
-//! `freehold restore`: makes the state of a new data directory from a backup. Offline: no server may
-//! run on the directory.
+//! `freehold restore`: makes the state of a new data directory from a backup. Offline: no server
+//! may run on the directory.
 
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -16,8 +16,8 @@ use crate::output::fields;
 
 /// Restore a backup into an empty data directory
 ///
-/// Afterwards start the server there: freehold up --data DIR. A restore that was cut off is done over
-/// by running it again.
+/// Afterwards start the server there: freehold up --data DIR. A restore that was cut off is done
+/// over by running it again.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// The backup

@@ -1,5 +1,5 @@
-//! `freehold secret`. Values come from a file, standard input or a terminal that does not show them;
-//! never from the command line, which everybody on the machine can read.
+//! `freehold secret`. Values come from a file, standard input or a terminal that does not show
+//! them; never from the command line, which everybody on the machine can read.
 
 use std::io::{IsTerminal, Read};
 use std::path::PathBuf;

@@ -1,5 +1,5 @@
-//! Images on this machine and on their way: the local store of the command line, pushing and pulling
-//! between it and the cluster's registry.
+//! Images on this machine and on their way: the local store of the command line, pushing and
+//! pulling between it and the cluster's registry.
 
 mod local;
 mod pull;

@@ -1,5 +1,5 @@
-//! From the local store into the cluster's registry: what is there is not sent again, and a manifest
-//! follows what it refers to.
+//! From the local store into the cluster's registry: what is there is not sent again, and a
+//! manifest follows what it refers to.
 
 use std::collections::BTreeSet;
 

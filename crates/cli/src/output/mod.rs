@@ -1,6 +1,6 @@
-//! How things are shown: tables, JSON and YAML on standard output; problems and progress on standard
-//! error. Rendering is a function of what is shown and how wide the terminal is; nothing here asks
-//! a server.
+//! How things are shown: tables, JSON and YAML on standard output; problems and progress on
+//! standard error. Rendering is a function of what is shown and how wide the terminal is; nothing
+//! here asks a server.
 
 mod format;
 mod look;

@@ -20,7 +20,8 @@ use crate::output::{Look, Progress, fields, size};
 /// owners are root. Nothing is run and no daemon is needed.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// `scratch`, an image of this machine or of the cluster, or the path of a layout (./DIR, ./FILE)
+    /// `scratch`, an image of this machine or of the cluster, or the path of a layout (./DIR,
+    /// ./FILE)
     #[arg(long, value_name = "REF")]
     pub base: String,
     /// A file or directory and where it goes; may be repeated

@@ -1,4 +1,5 @@
-//! The words of a child on disk: rotated and bounded, with the last lines at hand for when it fails.
+//! The words of a child on disk: rotated and bounded, with the last lines at hand for when it
+//! fails.
 
 use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};

@@ -1,4 +1,5 @@
-//! Whether this machine can carry an installation: each finding is an error with a hint. Looks only.
+//! Whether this machine can carry an installation: each finding is an error with a hint. Looks
+//! only.
 
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};
