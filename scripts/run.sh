@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 api=${FREEHOLD_RUN_API:-127.0.0.1:7443}
 http=${FREEHOLD_RUN_HTTP:-127.0.0.1:8080}
 https=${FREEHOLD_RUN_HTTPS:-127.0.0.1:8443}
-subnet=${FREEHOLD_RUN_SUBNET:-10.128.0.0/24}
+subnet=${FREEHOLD_RUN_SUBNET:-10.128.0.0/16}
 state=$PWD/.freehold
 target=${CARGO_TARGET_DIR:-$PWD/target}
 binary=$target/release/freehold

@@ -65,7 +65,7 @@ pub(crate) fn run(session: &Session, arguments: &Arguments) -> Result<ExitCode, 
         make(&server, 0o711)?;
         let store = SqliteStore::open(server.join("state.db"), SqliteOptions::default()).await;
         let store = store.map_err(|error| Failure::of(Exit::InUse, &error))?;
-        let summary = restore(input, &store).await.map_err(|error| refused(&error));
+        let summary = restored(input, &store).await;
         let closed = store.close().await.map_err(|error| Failure::of(Exit::Failure, &error));
         let summary = summary?;
         closed?;
@@ -83,6 +83,16 @@ pub(crate) fn run(session: &Session, arguments: &Arguments) -> Result<ExitCode, 
             ("start with", format!("freehold up --data {}", restored.data.display())),
         ])
     })
+}
+
+/// Restores, and lets the generations jump ahead of what hosts have seen.
+async fn restored(
+    input: tokio::io::BufReader<tokio::fs::File>,
+    store: &SqliteStore,
+) -> Result<store::backup::Summary, Failure> {
+    let summary = restore(input, store).await.map_err(|error| refused(&error))?;
+    server::restore::make_ready(store).await.map_err(|error| Failure::of(Exit::Failure, &error))?;
+    Ok(summary)
 }
 
 /// Nothing but what a restore that was cut off left may be there.

@@ -32,6 +32,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) struct World {
     pub(crate) core: Arc<Core>,
     pub(crate) store: Arc<MemoryStore>,
+    pub(crate) term: Term,
     tasks: TaskTracker,
     stop: CancellationToken,
     _dir: tempfile::TempDir,
@@ -93,8 +94,8 @@ impl World {
         let term = Term::take(shared.as_ref(), "s").await.unwrap();
         let registry = server::oci::Registry::open(dir.path(), server::oci::Options::default());
         let registry = Arc::new(registry.unwrap());
-        control::start(&core, &registry, term, &tasks, &stop);
-        Self { core, store, tasks, stop, _dir: dir }
+        control::start(&core, &registry, term.clone(), &tasks, &stop);
+        Self { core, store, term, tasks, stop, _dir: dir }
     }
 
     pub(crate) async fn stop(self) {
