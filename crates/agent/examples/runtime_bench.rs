@@ -1,8 +1,9 @@
-//! Measures creating and starting containers against `runc` and `crun`, with equal bundles, and what
-//! the processes that stay cost in memory. Needs root and `/bin/busybox` (static).
+//! Measures creating and starting containers against `runc` and `crun`, with equal bundles, and
+//! what the processes that stay cost in memory. Needs root and `/bin/busybox` (static).
 //!
-//! `runtime_bench [RUNS]`; crun refuses hosts with hybrid control groups, so on such a host run it in
-//! a mount namespace without the version 2 mount: `unshare -m sh -c 'umount /sys/fs/cgroup/unified; …'`.
+//! `runtime_bench [RUNS]`; crun refuses hosts with hybrid control groups, so on such a host run it
+//! in a mount namespace without the version 2 mount:
+//! `unshare -m sh -c 'umount /sys/fs/cgroup/unified; …'`.
 
 use std::error::Error;
 use std::fs;

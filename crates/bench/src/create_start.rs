@@ -1,9 +1,9 @@
 //! Creating and starting one container, warm: our runtime and shim against `runc` and `crun`.
 //!
-//! Equal bundles: the same namespaces (a user namespace among them), limits, system call filter, masked
-//! paths and command. The peers get the fastest of their ways (`run --detach`, one process) and a root
-//! file system that is ready; ours mounts its own from layers and runs its init. A run ends when the
-//! command has been executed; removing is not measured.
+//! Equal bundles: the same namespaces (a user namespace among them), limits, system call filter,
+//! masked paths and command. The peers get the fastest of their ways (`run --detach`, one process)
+//! and a root file system that is ready; ours mounts its own from layers and runs its init. A run
+//! ends when the command has been executed; removing is not measured.
 
 use std::fs;
 use std::os::unix::fs::chown;
@@ -144,7 +144,8 @@ impl<'a> World<'a> {
     }
 }
 
-/// Adds what our shim does before it calls a driver: the network namespace and mounts below the root.
+/// Adds what our shim does before it calls a driver: the network namespace and mounts below the
+/// root.
 fn complete(mut config: Value, root: &Path, group: &str) -> Result<Value> {
     config["root"]["path"] = json!(root);
     config["linux"]["cgroupsPath"] = json!(group);

@@ -1,6 +1,6 @@
-//! Starting instances end to end: a real agent is given an assignment, as by its server, and reports that
-//! they run (image looked up, root file system, network, packet filter, DNS, shim, create, start).
-//! Against `docker run --detach` on a bridge network, daemon and image warm.
+//! Starting instances end to end: a real agent is given an assignment, as by its server, and
+//! reports that they run (image looked up, root file system, network, packet filter, DNS, shim,
+//! create, start). Against `docker run --detach` on a bridge network, daemon and image warm.
 
 use anyhow::Result;
 

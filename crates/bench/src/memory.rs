@@ -1,7 +1,8 @@
-//! What everything takes in memory when idle: `freehold up` with instances of the example app, beside
-//! Docker with as many containers and beside other proxies.
+//! What everything takes in memory when idle: `freehold up` with instances of the example app,
+//! beside Docker with as many containers and beside other proxies.
 //!
-//! `Private_Dirty` of `/proc/PID/smaps_rollup`: what a process alone has and the kernel can't take back.
+//! `Private_Dirty` of `/proc/PID/smaps_rollup`: what a process alone has and the kernel can't take
+//! back.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -35,7 +36,8 @@ const INSTANCE_MIB: f64 = 2.0;
 /// The manifest of what is deployed.
 const MANIFEST: &str = "app = \"hello\"\nteam = \"bench\"\n[process]\ncommand = [\"/hello\"]\n\
                         port = 8080\n[resources]\ncpu = \"100m\"\nmemory = \"32MiB\"\npids = 32\n\
-                        [health]\nhttp = \"/healthz\"\n[routes]\nhosts = [\"hello.bench.test\"]\n";
+                        [health]\nhttp = \"/healthz\"\n[routes]\nhosts = [\"hello.bench.test\"]\n\
+                        [on.staging.routes]\nhosts = [\"hello.staging.bench.test\"]\n";
 
 /// The roles of our binary.
 const ROLES: [&str; 4] = ["up", "server", "agent", "proxy"];

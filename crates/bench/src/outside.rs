@@ -1,9 +1,9 @@
-//! The process that was called: runs each benchmark inside namespaces of its own, clears up after it,
-//! and writes the report. It measures nothing itself.
+//! The process that was called: runs each benchmark inside namespaces of its own, clears up after
+//! it, and writes the report. It measures nothing itself.
 //!
-//! Inside, process, network and mount namespaces are new, so whatever a benchmark starts ends with it
-//! and none of its links, rules or mounts are ever seen outside; only control groups and the scratch
-//! directory have to be removed.
+//! Inside, process, network and mount namespaces are new, so whatever a benchmark starts ends with
+//! it and none of its links, rules or mounts are ever seen outside; only control groups and the
+//! scratch directory have to be removed.
 
 use std::fs;
 use std::io::Read;
@@ -24,7 +24,8 @@ use crate::machine::{hybrid_mount, remove_groups};
 use crate::options::{Benchmark, Options};
 use crate::setting::{ORDER, Order, group_prefix};
 
-/// Prepares the namespaces, then becomes the program with its arguments. `$0` and `$@` are the program,
+/// Prepares the namespaces, then becomes the program with its arguments. `$0` and `$@` are the
+/// program,
 /// `$HYBRID` a mount to take away, `$HOSTS` a file of names.
 const PREPARE: &str = "set -e
 ip link set lo up
@@ -149,7 +150,8 @@ fn run_one(
 
 /// Starts this program as the first process of new namespaces.
 fn inside(own: &Path, scratch: &Path, benchmark: Benchmark) -> Result<Child> {
-    // One of the peers of this benchmark refuses the hybrid layout, so everybody gets the other one.
+    // One of the peers of this benchmark refuses the hybrid layout, so everybody gets the other
+    // one.
     let mounts = fs::read_to_string("/proc/self/mounts").context("read the mounts")?;
     let hybrid = (benchmark == Benchmark::CreateStart).then(|| hybrid_mount(&mounts)).flatten();
     Command::new("unshare")
@@ -166,10 +168,12 @@ fn inside(own: &Path, scratch: &Path, benchmark: Benchmark) -> Result<Child> {
         .context("run unshare (util-linux)")
 }
 
-/// Waits for its rows. On a signal, or when it takes too long, it is killed, and with it its namespaces.
+/// Waits for its rows. On a signal, or when it takes too long, it is killed, and with it its
+/// namespaces.
 fn wait(mut child: Child, stop: &AtomicBool) -> Result<Measured> {
     let mut output = child.stdout.take().context("no output")?;
-    // The rows are far smaller than what a pipe holds, and are read to the end before it is waited for.
+    // The rows are far smaller than what a pipe holds, and are read to the end before it is waited
+    // for.
     let reader = std::thread::spawn(move || {
         let mut bytes = Vec::new();
         output.read_to_end(&mut bytes).map(|_| bytes)
@@ -191,8 +195,8 @@ fn wait(mut child: Child, stop: &AtomicBool) -> Result<Measured> {
     serde_json::from_slice(&read.context("read the rows")?).context("understand the rows")
 }
 
-/// Kills the first process of the namespaces, and with it all others. `unshare` waits for it and ends too,
-/// so that nobody else has to; it is killed where that process is not there yet.
+/// Kills the first process of the namespaces, and with it all others. `unshare` waits for it and
+/// ends too, so that nobody else has to; it is killed where that process is not there yet.
 fn end(child: &mut Child) -> Result<()> {
     let id = child.id();
     let first = fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap_or_default();

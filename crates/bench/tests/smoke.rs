@@ -1,5 +1,5 @@
-//! The whole program on real containers, quickly: every peer that is installed is measured, the others
-//! are skipped by name, and nothing stays behind.
+//! The whole program on real containers, quickly: every peer that is installed is measured, the
+//! others are skipped by name, and nothing stays behind.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,5 @@
-//! What the image registry asks of the rest of the server: who somebody is, whether they may, and which
-//! images are in use.
+//! What the image registry asks of the rest of the server: who somebody is, whether they may, and
+//! which images are in use.
 
 use std::sync::Arc;
 
@@ -13,8 +13,9 @@ use crate::oci::{Access, AccessError, Action, ImageUse, InUse, InUseError, Repos
 
 /// Users by their tokens; any user name goes with a token as password.
 ///
-/// Everybody with a token may pull. Developers push to repositories that begin with their team's name,
-/// `TEAM/…`, or are called like an app of their team; operators and admins push everywhere and delete.
+/// Everybody with a token may pull. Developers push to repositories that begin with their team's
+/// name, `TEAM/…`, or are called like an app of their team; operators and admins push everywhere
+/// and delete, limited to the same repositories when their token is limited to a team.
 pub struct Users(pub Arc<Core>);
 
 #[async_trait]
@@ -40,10 +41,13 @@ impl Access for Users {
         };
         let Some(caller) = who.caller::<Caller>() else { return denied("it is not a user") };
         match (caller.role, action) {
-            (_, Action::Pull | Action::List) | (Role::Admin | Role::Operator, _) => Ok(()),
-            (Role::Developer, Action::Push) if self.belongs(repository, caller) => Ok(()),
-            (Role::Developer, Action::Push) => {
-                denied("developers push to TEAM/… and to names of their team's apps")
+            (_, Action::Pull | Action::List) => Ok(()),
+            (Role::Admin | Role::Operator, _) if caller.team.is_none() => Ok(()),
+            (Role::Admin | Role::Operator, _) | (Role::Developer, Action::Push) => {
+                if self.belongs(repository, caller) {
+                    return Ok(());
+                }
+                denied("a team pushes to TEAM/… and to names of its apps")
             }
             _ => denied("the token's role does not allow it"),
         }

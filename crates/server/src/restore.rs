@@ -1,5 +1,6 @@
-//! What a restored store needs before a server runs on it. Hosts may have seen later generations than
-//! the backup has, and refuse older ones: so all generations jump ahead of anything they can have seen.
+//! What a restored store needs before a server runs on it. Hosts may have seen later generations
+//! than the backup has, and refuse older ones: so all generations jump ahead of anything they can
+//! have seen.
 
 use api::assignment::Assignment;
 use api::id::Generation;
@@ -9,11 +10,12 @@ use store::{KeyRange, Op, Store, Txn, read_all};
 
 use crate::core::{Kind, Term};
 
-/// How far an assignment's generation jumps: a host's assignment changed a thousand times a second for
-/// fifty days stays below.
+/// How far an assignment's generation jumps: a host's assignment changed a thousand times a second
+/// for fifty days stays below.
 const GENERATIONS: u64 = 1 << 32;
 
-/// How far the term jumps: tables' generations begin with it, and it grows by one at a server's start.
+/// How far the term jumps: tables' generations begin with it, and it grows by one at a server's
+/// start.
 const TERMS: u64 = 1 << 16;
 
 /// Why a restored store could not be made ready.

@@ -84,9 +84,11 @@ mod tests {
         ingress.peer("haproxy", of(68_000.0, 5));
         let wanted = "\
 benchmark                       median  99th pct  runs  ratio  budget
-create-start [ms]     freehold    9.88      29.6    50         ≤ 1× runc: kept, ≤ 5 ms: MISSED by 98 %
+create-start [ms]     freehold    9.88      29.6    50         ≤ 1× runc: kept, \
+≤ 5 ms: MISSED by 98 %
                       runc        19.0      57.0    50   0.52
-                      crun                                     skipped: not installed: make bench-setup
+                      crun                                     skipped: \
+not installed: make bench-setup
 ingress [requests/s]  freehold   85000    255001     5
                       haproxy    68000    204000     5   1.25
 ";

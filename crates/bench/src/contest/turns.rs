@@ -23,8 +23,8 @@ pub(crate) struct Measure {
     pub(crate) budgets: &'static [Budget],
 }
 
-/// One run of a contestant: a value for every measure, in their order. Its number starts at 0, which is
-/// the one that is not counted.
+/// One run of a contestant: a value for every measure, in their order. Its number starts at 0,
+/// which is the one that is not counted.
 pub(crate) type Run<'a> = Box<dyn FnMut(usize) -> Result<Vec<f64>> + 'a>;
 
 /// A contestant that is ready to be measured, or the reason why it can't be.

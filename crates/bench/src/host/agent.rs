@@ -87,8 +87,8 @@ impl Host {
         Ok(Self { runtime, server, agent: Some(agent), workload, generation: 0, made: 0 })
     }
 
-    /// Assigns `count` new instances and waits until the host reports that all run: the time from saying
-    /// it to reading that report.
+    /// Assigns `count` new instances and waits until the host reports that all run: the time from
+    /// saying it to reading that report.
     pub(crate) fn start_instances(&mut self, count: usize) -> Result<Duration> {
         let numbers = self.made..self.made + count;
         self.made = numbers.end;

@@ -15,7 +15,8 @@ const CONNECTIONS: u32 = 64;
 /// Bytes of an answer's body.
 const BODY_BYTES: u64 = 1024;
 
-/// Prints one line for programs: requests, microseconds, percentiles in microseconds, errors, bytes.
+/// Prints one line for programs: requests, microseconds, percentiles in microseconds, errors,
+/// bytes.
 const SCRIPT: &str = "\
 done = function(summary, latency)
   local e = summary.errors

@@ -1,5 +1,5 @@
-//! Requests through the ingress, beside other proxies: the same instance behind, the same load before,
-//! each proxy alone on one core.
+//! Requests through the ingress, beside other proxies: the same instance behind, the same load
+//! before, each proxy alone on one core.
 
 mod load;
 mod ours;

@@ -104,7 +104,8 @@ fn haproxy(of: &Addresses) -> String {
     };
     format!(
         "global\n  nbthread 1\n  maxconn 4096\n\
-         defaults\n  mode http\n  timeout connect 5s\n  timeout client 60s\n  timeout server 60s\n  \
+         defaults\n  mode http\n  timeout connect 5s\n  timeout client 60s\n  \
+         timeout server 60s\n  \
          http-reuse always\n\
          frontend bench\n  bind 127.0.0.1:{}{tls}\n  default_backend app\n\
          backend app\n  server one {}\n",

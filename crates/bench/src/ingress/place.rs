@@ -1,4 +1,5 @@
-//! What all proxies of a contest have in common: the instance behind them, the certificate, the cores.
+//! What all proxies of a contest have in common: the instance behind them, the certificate, the
+//! cores.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::{Path, PathBuf};

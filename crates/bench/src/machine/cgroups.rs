@@ -7,10 +7,12 @@ use anyhow::Result;
 
 use super::patiently;
 
-/// How long removing a group may take: the kernel lets go of the last process a moment after it ended.
+/// How long removing a group may take: the kernel lets go of the last process a moment after it
+/// ended.
 const GONE_WITHIN: std::time::Duration = std::time::Duration::from_secs(5);
 
-/// The version 2 mount of a host with both versions, where it holds controllers: `crun` refuses that.
+/// The version 2 mount of a host with both versions, where it holds controllers: `crun` refuses
+/// that.
 pub(crate) fn hybrid_mount(mounts: &str) -> Option<PathBuf> {
     let of_kind = |kind: &'static str| {
         let lines = mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>());
@@ -22,8 +24,8 @@ pub(crate) fn hybrid_mount(mounts: &str) -> Option<PathBuf> {
     (!of_kind("cgroup").is_empty() && !held.trim().is_empty()).then_some(second)
 }
 
-/// Removes every group whose name begins with `prefix`, in all hierarchies, with all below it. They are
-/// empty: their processes ended with the process namespace.
+/// Removes every group whose name begins with `prefix`, in all hierarchies, with all below it. They
+/// are empty: their processes ended with the process namespace.
 pub(crate) fn remove_groups(prefix: &str) -> Result<()> {
     let top = Path::new("/sys/fs/cgroup");
     let Ok(first) = fs::read_dir(top) else { return Ok(()) };

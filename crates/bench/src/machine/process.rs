@@ -47,7 +47,8 @@ impl Running {
         String::from_utf8_lossy(&std::fs::read(&self.log).unwrap_or_default()).into_owned()
     }
 
-    /// Waits until `look` gives something; fails when the process ends before or that takes too long.
+    /// Waits until `look` gives something; fails when the process ends before or that takes too
+    /// long.
     pub(crate) fn until<T>(
         &mut self,
         what: &str,

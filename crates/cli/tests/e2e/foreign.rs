@@ -155,8 +155,8 @@ impl Cluster {
 
 fn manifest(app: &str, process: &str, more: &str) -> String {
     format!(
-        "app = {app:?}\nteam = \"others\"\n[process]\nport = 8080\n{process}\n[resources]\nmemory = \
-         \"256MiB\"\npids = 128\n{more}"
+        "app = {app:?}\nteam = \"others\"\n[process]\nport = 8080\n{process}\n[resources]\n\
+         memory = \"256MiB\"\npids = 128\n{more}"
     )
 }
 

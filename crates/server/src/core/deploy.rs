@@ -28,7 +28,8 @@ impl Core {
     /// Makes a release, unless it exists, and rolls it out.
     ///
     /// # Errors
-    /// When the manifest is not valid, the image does not exist, the caller may not, or a route is taken.
+    /// When the manifest is not valid, the image does not exist, the caller may not, or a route is
+    /// taken.
     pub async fn deploy(
         &self,
         caller: &Caller,

@@ -1,5 +1,5 @@
-//! The servers' end of the agents' streams: one long request of each agent, frames in both directions,
-//! and the requests by which agents answer with logs.
+//! The servers' end of the agents' streams: one long request of each agent, frames in both
+//! directions, and the requests by which agents answer with logs.
 
 mod frames;
 mod logs;

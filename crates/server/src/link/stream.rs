@@ -78,7 +78,8 @@ async fn listen(core: Arc<Core>, host: HostId, mut frames: Frames, alive: Arc<St
                 core.agents.report(status);
             }
             Ok(Up::Status(status)) => {
-                tracing::warn!(%host, claimed = %status.host, "a report of another host is refused");
+                let claimed = status.host;
+                tracing::warn!(%host, %claimed, "a report of another host is refused");
                 break;
             }
             Ok(Up::Acknowledge(acknowledge)) => core.agents.acknowledge(&host, acknowledge),
