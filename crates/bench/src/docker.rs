@@ -83,8 +83,8 @@ impl Docker {
         command
     }
 
-    /// `docker run --detach` of so many containers at once, with the limits and restrictions that an
-    /// instance of ours has: the time until the last of them runs.
+    /// `docker run --detach` of so many containers at once, with the limits and restrictions that
+    /// an instance of ours has: the time until the last of them runs.
     pub(crate) fn start_containers(&self, count: usize) -> Result<Duration> {
         let begun = Instant::now();
         let started: Vec<Result<String>> = std::thread::scope(|scope| {
