@@ -18,6 +18,7 @@ pub(crate) struct Cluster {
     pub(crate) dir: tempfile::TempDir,
     pub(crate) api: SocketAddr,
     pub(crate) http: SocketAddr,
+    pub(crate) https: SocketAddr,
     subnet: Subnet,
 }
 
@@ -85,10 +86,21 @@ impl Cluster {
         let dir = tempfile::Builder::new().prefix("freehold-e2e-").tempdir().expect("a directory");
         let subnet = Subnet::take();
         let (api, http, https) = (free_port(), free_port(), free_port());
-        let up = spawn_up(dir.path(), (api, http, https), &subnet.cidr());
-        let mut cluster = Self { up, dir, api, http, subnet };
+        let up = spawn_up(dir.path(), (api, http, https), &subnet.cidr(), true);
+        let mut cluster = Self { up, dir, api, http, https, subnet };
         cluster.wait_ready();
         Some(cluster)
+    }
+
+    /// Ends `up`, or kills it, and starts it again. One that is not ephemeral leaves everything
+    /// running when it ends; the last start of a test must be ephemeral.
+    pub(crate) fn start_again(&mut self, end: rustix::process::Signal, ephemeral: bool) {
+        let pid = rustix::process::Pid::from_child(&self.up);
+        rustix::process::kill_process(pid, end).expect("up runs");
+        self.up.wait().expect("up ends");
+        let addresses = (self.api, self.http, self.https);
+        self.up = spawn_up(self.dir.path(), addresses, &self.subnet.cidr(), ephemeral);
+        self.wait_ready();
     }
 
     fn wait_ready(&mut self) {
@@ -268,6 +280,7 @@ fn spawn_up(
     dir: &Path,
     (api, http, https): (SocketAddr, SocketAddr, SocketAddr),
     subnet: &str,
+    ephemeral: bool,
 ) -> Child {
     let log = File::create(dir.join("up.stderr")).expect("the directory is writable");
     Command::new(env!("CARGO_BIN_EXE_freehold"))
@@ -275,7 +288,8 @@ fn spawn_up(
         .arg("--data")
         .arg(dir.join("data"))
         .args(["--api", &api.to_string(), "--http", &http.to_string()])
-        .args(["--https", &https.to_string(), "--subnet", subnet, "--ephemeral"])
+        .args(["--https", &https.to_string(), "--subnet", subnet])
+        .args(ephemeral.then_some("--ephemeral"))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(log)

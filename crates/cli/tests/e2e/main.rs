@@ -12,4 +12,6 @@ mod inside;
 mod limits;
 mod load;
 mod probe;
+mod restart;
+mod tls;
 mod update;
