@@ -28,7 +28,7 @@ fn traces() -> Vec<PathBuf> {
     let scratch = entries(Path::new("/var/tmp"), "freehold-bench-");
     let top = entries(Path::new("/sys/fs/cgroup"), "");
     let numbered = |path: &PathBuf| {
-        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        let name = path.file_name().expect("an entry has a name").to_string_lossy().into_owned();
         name.trim_start_matches("freehold-b").starts_with(|first: char| first.is_ascii_digit())
     };
     let groups = top.iter().flat_map(|hierarchy| entries(hierarchy, "freehold-b"));
