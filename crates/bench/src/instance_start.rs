@@ -2,10 +2,12 @@
 //! reports that they run (image looked up, root file system, network, packet filter, DNS, shim,
 //! create, start). Against `docker run --detach` on a bridge network, daemon and image warm.
 
+use std::time::Duration;
+
 use anyhow::Result;
 
 use crate::contest::{Better, Budget, Entrant, Measure, Plan, Row, compete};
-use crate::create_start::milliseconds;
+use crate::create_start::{PAUSE, milliseconds};
 use crate::docker::Docker;
 use crate::host::Host;
 use crate::setting::Setting;
@@ -32,14 +34,19 @@ const QUICK_RUNS: usize = 2;
 const MANY_RUNS: usize = 3;
 const QUICK_MANY_RUNS: usize = 1;
 
+/// A hundred namespaces take the kernel longer to clear away.
+const MANY_PAUSE: Duration = Duration::from_secs(2);
+
 /// One instance at a time.
 pub(crate) fn run(setting: &Setting) -> Result<Vec<Row>> {
-    contest(setting, 1, Plan { measures: ONE, runs: setting.runs(RUNS, QUICK_RUNS) })
+    let runs = setting.runs(RUNS, QUICK_RUNS);
+    contest(setting, 1, Plan { measures: ONE, runs, pause: PAUSE })
 }
 
 /// A hundred at once.
 pub(crate) fn run_many(setting: &Setting) -> Result<Vec<Row>> {
-    contest(setting, 100, Plan { measures: MANY, runs: setting.runs(MANY_RUNS, QUICK_MANY_RUNS) })
+    let runs = setting.runs(MANY_RUNS, QUICK_MANY_RUNS);
+    contest(setting, 100, Plan { measures: MANY, runs, pause: MANY_PAUSE })
 }
 
 fn contest(setting: &Setting, count: usize, plan: Plan<'_>) -> Result<Vec<Row>> {

@@ -1,5 +1,8 @@
 //! Runs in turns: A B C, A B C, … so that whatever disturbs the machine disturbs all alike.
 
+use std::thread::sleep;
+use std::time::Duration;
+
 use anyhow::{Context, Result, bail};
 use indexmap::IndexMap;
 
@@ -60,6 +63,8 @@ pub(crate) struct Plan<'a> {
     pub(crate) measures: &'a [Measure],
     /// Counted runs of everybody; one more goes before.
     pub(crate) runs: usize,
+    /// Between two runs: what the kernel still clears away is not to be paid by the next contestant.
+    pub(crate) pause: Duration,
 }
 
 /// Holds the contest and gives a row for every measure.
@@ -75,6 +80,7 @@ pub(crate) fn compete(plan: Plan<'_>, entrants: Vec<Entrant<'_>>) -> Result<Vec<
     for number in 0..=plan.runs {
         let mut lost = Vec::new();
         for (index, (name, run, values)) in ready.iter_mut().enumerate() {
+            sleep(plan.pause);
             let taken = match run(number) {
                 Ok(taken) if taken.len() == plan.measures.len() => taken,
                 Ok(taken) => bail!("{name} gave {} values", taken.len()),
@@ -133,7 +139,7 @@ mod tests {
     }];
 
     fn plan() -> Plan<'static> {
-        Plan { measures: MEASURES, runs: 3 }
+        Plan { measures: MEASURES, runs: 3, pause: Duration::ZERO }
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! The rounds: every proxy in turn under the same load, the others idle.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result, ensure};
 
 use super::load::Load;
@@ -42,6 +44,9 @@ const SECONDS: u32 = 5;
 const QUICK_RUNS: usize = 1;
 const QUICK_SECONDS: u32 = 1;
 
+/// Connections of the round before end meanwhile.
+const PAUSE: Duration = Duration::from_millis(100);
+
 /// Runs the benchmark, with clients that speak TLS or not.
 pub(crate) fn run(setting: &Setting, tls: bool) -> Result<Vec<Row>> {
     let place = Place::new(setting, tls, true)?;
@@ -61,7 +66,8 @@ pub(crate) fn run(setting: &Setting, tls: bool) -> Result<Vec<Row>> {
         });
     }
     let measures = if tls { TLS } else { PLAIN };
-    compete(Plan { measures, runs: setting.runs(RUNS, QUICK_RUNS) }, entrants)
+    let runs = setting.runs(RUNS, QUICK_RUNS);
+    compete(Plan { measures, runs, pause: PAUSE }, entrants)
 }
 
 fn round(load: &Load<'_>, proxy: &Proxy) -> Result<Vec<f64>> {
