@@ -63,7 +63,7 @@ pub(crate) struct Plan<'a> {
     pub(crate) measures: &'a [Measure],
     /// Counted runs of everybody; one more goes before.
     pub(crate) runs: usize,
-    /// Between two runs: what the kernel still clears away is not to be paid by the next contestant.
+    /// Between two runs: what the kernel still clears away is not the next one's to pay for.
     pub(crate) pause: Duration,
 }
 
