@@ -29,7 +29,7 @@ use tokio_util::task::TaskTracker;
 use crate::converge::{Clock, Context, Converger, Documents, Paths, StatusReceiver};
 use crate::failure::told;
 use crate::images::{Images, ImagesError, Origins};
-use crate::ingress::{Ingress, IngressOptions, ProxyCommand};
+use crate::ingress::{Ingress, IngressOptions, ProxyCommand, Traffic};
 use crate::link::{Dialer, Uplink};
 use crate::network::{LocalInstance, Network, NetworkOptions, Wanted};
 use crate::runtime::{DriverKind, HostRuntime, RuntimeOptions, ShimCommand};
@@ -193,7 +193,10 @@ impl Agent {
             binary: env!("CARGO_PKG_VERSION").to_owned(),
             capacity: status.borrow().capacity,
         };
-        let uplink = Uplink { hello, status, acknowledge, down };
+        // Without an ingress nothing is ever counted: the sender is gone and nothing changes.
+        let none = || watch::channel(Traffic::default()).1;
+        let traffic = self.ingress.as_ref().map_or_else(none, |ingress| ingress.traffic());
+        let uplink = Uplink { hello, status, acknowledge, traffic, down };
         let servers = options.servers.clone();
         self.spawn(crate::link::run(dialer, servers, uplink, self.ending.clone()));
     }

@@ -28,4 +28,5 @@ pub mod status;
 pub mod team;
 pub mod time;
 pub mod token;
+pub mod traffic;
 pub mod unit;

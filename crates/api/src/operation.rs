@@ -146,6 +146,21 @@ pub struct RouteView {
     pub endpoints: u32,
     /// Whether a certificate of its name is known.
     pub tls: bool,
+    /// Requests that the proxies answered since they started; of a TCP route connections.
+    #[serde(default)]
+    pub requests: u64,
+    /// Of those, answered with a 5xx status or broken off.
+    #[serde(default)]
+    pub failed: u64,
+    /// Attempts beyond the first.
+    #[serde(default)]
+    pub retries: u64,
+    /// Half of the requests took no longer, in microseconds (the bound of a histogram's bucket).
+    #[serde(default)]
+    pub p50_us: Option<u64>,
+    /// 99 of 100 requests took no longer, in microseconds.
+    #[serde(default)]
+    pub p99_us: Option<u64>,
 }
 
 /// `POST /v1/tokens`.

@@ -15,6 +15,7 @@ use crate::network::NetworkTable;
 use crate::registry::Registry;
 use crate::release::Image;
 use crate::status::HostStatus;
+use crate::traffic::RouteTraffic;
 use crate::unit::Millis;
 
 /// The version of the protocol; a server refuses an agent with a higher one.
@@ -37,6 +38,11 @@ pub enum Up {
     Status(HostStatus),
     /// What the host and its proxy have in place.
     Acknowledge(Acknowledge),
+    /// What the host's proxy counted, whole, when it changed; at most every five seconds.
+    Traffic {
+        /// One per route.
+        routes: Vec<RouteTraffic>,
+    },
     /// Still there.
     Heartbeat,
 }
@@ -172,7 +178,8 @@ mod tests {
             let text = serde_json::to_string(&frame).unwrap();
             assert!(serde_json::from_str::<Down>(&text).is_ok(), "{text}");
         }
-        for frame in [Up::Heartbeat, Up::Acknowledge(Acknowledge::default())] {
+        let traffic = Up::Traffic { routes: vec![RouteTraffic::default()] };
+        for frame in [Up::Heartbeat, Up::Acknowledge(Acknowledge::default()), traffic] {
             let text = serde_json::to_string(&frame).unwrap();
             assert!(serde_json::from_str::<Up>(&text).is_ok(), "{text}");
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::net::{SocketAddr, SocketAddrV4};
 
 use api::assignment::{Entry, Wanted};
-use api::id::{Generation, HostId, InstanceId};
+use api::id::{AppName, EnvironmentName, Generation, HostId, InstanceId};
 use api::ingress::{Backend, BackendRef, Certificate, Endpoint, IngressTable, Route};
 use api::ingress::{TcpListen, TcpRoute};
 use api::manifest::{Protocol, Spec};
@@ -106,7 +106,7 @@ fn routes(place: &Place, spec: &Spec, serving: &[(&Entry, u16)], table: &mut Ing
     let backends = vec![BackendRef { backend: backend.clone(), weight: 1 }];
     for route in &spec.routes.hosts {
         table.routes.push(Route {
-            name: format!("{backend}/{route}"),
+            name: route_name(&environment, &app, &route.to_string()),
             host: route.host.clone(),
             path: route.path.clone(),
             app: app.clone(),
@@ -124,7 +124,7 @@ fn routes(place: &Place, spec: &Spec, serving: &[(&Entry, u16)], table: &mut Ing
     }
     for port in &spec.routes.tcp {
         table.tcp.push(TcpRoute {
-            name: format!("{backend}/tcp/{port}"),
+            name: route_name(&environment, &app, &format!("tcp/{port}")),
             listen: TcpListen::Port(*port),
             sni: Vec::new(),
             app: app.clone(),
@@ -134,6 +134,12 @@ fn routes(place: &Place, spec: &Spec, serving: &[(&Entry, u16)], table: &mut Ing
             idle_timeout_ms: TCP_IDLE_TIMEOUT_MS,
         });
     }
+}
+
+/// The name of a route in the ingress table, by which its traffic is counted.
+#[must_use]
+pub fn route_name(environment: &EnvironmentName, app: &AppName, route: &str) -> String {
+    format!("{environment}/{app}/{route}")
 }
 
 /// How long a body may stand still: nginx's and HAProxy's usual minute.

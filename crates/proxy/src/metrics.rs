@@ -4,13 +4,10 @@
 //! shared between threads: each worker counts for itself and snapshots are added up.
 
 use api::id::{AppName, EnvironmentName, InstanceId, ReleaseNumber};
+use api::traffic::RouteTraffic;
 use serde::{Deserialize, Serialize};
 
-/// Upper bounds of the latency histogram's buckets in microseconds; one more bucket takes the rest.
-pub const BUCKETS_US: [u64; 17] = [
-    100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000,
-    1_000_000, 2_500_000, 5_000_000, 10_000_000, 60_000_000,
-];
+pub use api::traffic::BUCKETS_US;
 
 /// All counters at one moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -93,6 +90,18 @@ impl Counters {
         self.bytes_in += other.bytes_in;
         self.bytes_out += other.bytes_out;
         self.latency.add(&other.latency);
+    }
+
+    /// What is told of a route to servers.
+    #[must_use]
+    pub fn traffic(&self, route: String) -> RouteTraffic {
+        RouteTraffic {
+            route,
+            requests: self.requests(),
+            failed: self.by_class[4].max(self.errors),
+            retries: self.retries,
+            latency: self.latency.counts.to_vec(),
+        }
     }
 
     /// Requests ended.

@@ -10,4 +10,4 @@ mod supervisor;
 
 pub use process::{Process, ProxyCommand};
 pub use sockets::{SocketError, Sockets, wanted_ports};
-pub use supervisor::{Ingress, IngressError, IngressOptions};
+pub use supervisor::{Ingress, IngressError, IngressOptions, Traffic};

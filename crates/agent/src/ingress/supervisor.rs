@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 
 use api::id::Generation;
 use api::ingress::IngressTable;
+use api::traffic::RouteTraffic;
 use proxy::control::{Client, ClientError, ListenerRole};
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::sleep;
+use tokio::time::{interval, sleep};
 
 use super::process::{Process, ProxyCommand};
 use super::sockets::{SocketError, Sockets, wanted_ports};
@@ -32,6 +33,12 @@ const AGAIN: Duration = Duration::from_millis(500);
 
 /// How long connections may take to finish when the proxy is stopped for good.
 const DRAIN: Duration = Duration::from_secs(5);
+
+/// How often the proxy is asked what it counted.
+const COUNT_EVERY: Duration = Duration::from_secs(5);
+
+/// What the proxy counted, per route.
+pub type Traffic = Arc<Vec<RouteTraffic>>;
 
 /// Why there is no ingress.
 #[derive(Debug, thiserror::Error)]
@@ -65,6 +72,7 @@ pub struct IngressOptions {
 pub struct Ingress {
     table: watch::Sender<Option<Arc<IngressTable>>>,
     acknowledged: watch::Receiver<Option<Generation>>,
+    traffic: watch::Receiver<Traffic>,
     stop: mpsc::Sender<oneshot::Sender<()>>,
 }
 
@@ -79,12 +87,13 @@ impl Ingress {
     ) -> Result<Self, IngressError> {
         let (table, tables) = watch::channel(table);
         let (acknowledge, acknowledged) = watch::channel(None);
+        let (counted, traffic) = watch::channel(Traffic::default());
         let (stop, stops) = mpsc::channel(1);
-        let mut supervisor =
-            Supervisor { options, sockets: Sockets::default(), tables, acknowledge };
+        let sockets = Sockets::default();
+        let mut supervisor = Supervisor { options, sockets, tables, acknowledge, counted };
         let running = supervisor.begin().await?;
         tokio::spawn(supervisor.run(running, stops));
-        Ok(Self { table, acknowledged, stop })
+        Ok(Self { table, acknowledged, traffic, stop })
     }
 
     /// Gives the proxy a new table.
@@ -96,6 +105,12 @@ impl Ingress {
     #[must_use]
     pub fn acknowledged(&self) -> watch::Receiver<Option<Generation>> {
         self.acknowledged.clone()
+    }
+
+    /// What the proxy counted.
+    #[must_use]
+    pub fn traffic(&self) -> watch::Receiver<Traffic> {
+        self.traffic.clone()
     }
 
     /// Stops the proxy for good; returns when it is gone.
@@ -112,6 +127,7 @@ struct Supervisor {
     sockets: Sockets,
     tables: watch::Receiver<Option<Arc<IngressTable>>>,
     acknowledge: watch::Sender<Option<Generation>>,
+    counted: watch::Sender<Traffic>,
 }
 
 struct Running {
@@ -124,6 +140,7 @@ struct Running {
 
 enum Next {
     Table,
+    Count,
     Died,
     Stop(oneshot::Sender<()>),
 }
@@ -242,12 +259,28 @@ impl Supervisor {
         Ok(())
     }
 
+    /// Asks what the proxy counted.
+    async fn count(&mut self, running: &mut Running) -> Result<(), IngressError> {
+        let snapshot = running.client.metrics().await?;
+        let routes = snapshot.routes.into_iter();
+        let counted: Vec<_> = routes.map(|r| r.counters.traffic(r.route)).collect();
+        self.counted.send_if_modified(|before| {
+            let changed = **before != counted;
+            if changed {
+                *before = Arc::new(counted);
+            }
+            changed
+        });
+        Ok(())
+    }
+
     fn host(&self) -> IpAddr {
         let either = self.options.http.or(self.options.https);
         either.map_or(IpAddr::from([0, 0, 0, 0]), |address| address.ip())
     }
 
     async fn run(mut self, mut running: Running, mut stops: mpsc::Receiver<oneshot::Sender<()>>) {
+        let mut count = interval(COUNT_EVERY);
         loop {
             let again = async {
                 if running.incomplete {
@@ -264,11 +297,16 @@ impl Supervisor {
                     Err(_) => return,
                 },
                 () = again => Next::Table,
+                _ = count.tick() => Next::Count,
                 Some(done) = stops.recv() => Next::Stop(done),
             };
             match next {
-                Next::Table => {
-                    if let Err(error) = self.hand_over(&mut running).await {
+                Next::Table | Next::Count => {
+                    let done = match next {
+                        Next::Count => self.count(&mut running).await,
+                        _ => self.hand_over(&mut running).await,
+                    };
+                    if let Err(error) = done {
                         tracing::error!(error = told(&error), "the proxy is replaced");
                         running.process.kill();
                         running.process.ended().await;

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use api::frame::{self, Decoder};
 use api::protocol::{Acknowledge, Down, HEARTBEAT, Hello, Up};
 use api::status::HostStatus;
+use api::traffic::RouteTraffic;
 use bytes::Bytes;
 use http::Request;
 use http_body_util::BodyExt;
@@ -36,6 +37,8 @@ pub struct Uplink {
     pub status: watch::Receiver<Arc<HostStatus>>,
     /// Which documents are in place.
     pub acknowledge: watch::Receiver<Acknowledge>,
+    /// What the proxy counted.
+    pub traffic: watch::Receiver<Arc<Vec<RouteTraffic>>>,
     /// Documents as they come, with the server they came from.
     pub down: mpsc::Sender<(String, Down)>,
 }
@@ -72,7 +75,7 @@ async fn hold(
 ) -> Result<std::convert::Infallible, LinkError> {
     let mut sender = dialer.dial(server).await?;
     let (frames, body) = mpsc::channel(FRAMES);
-    let Uplink { hello, mut status, mut acknowledge, down } = uplink;
+    let Uplink { hello, mut status, mut acknowledge, traffic, down } = uplink;
     // The channel is empty and holds all three.
     let first = status.borrow_and_update().clone();
     let in_place = *acknowledge.borrow_and_update();
@@ -92,17 +95,23 @@ async fn hold(
     }
     tracing::info!(server, "stream to a server");
     tokio::select! {
-        result = reports(server, &frames, status, acknowledge) => result,
+        result = reports(server, &frames, (status, acknowledge, traffic)) => result,
         result = documents(server, answer.into_body(), &down) => result,
     }
 }
+
+/// What is reported when it changes.
+type Reported = (
+    watch::Receiver<Arc<HostStatus>>,
+    watch::Receiver<Acknowledge>,
+    watch::Receiver<Arc<Vec<RouteTraffic>>>,
+);
 
 /// Sends what changes, and heartbeats. Each arm only waits, so dropping it loses nothing.
 async fn reports(
     server: &str,
     frames: &mpsc::Sender<Bytes>,
-    mut status: watch::Receiver<Arc<HostStatus>>,
-    mut acknowledge: watch::Receiver<Acknowledge>,
+    (mut status, mut acknowledge, mut traffic): Reported,
 ) -> Result<std::convert::Infallible, LinkError> {
     let mut beat = interval(HEARTBEAT.duration());
     beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -114,6 +123,9 @@ async fn reports(
                 Up::Status((*newest).clone())
             }
             Ok(()) = acknowledge.changed() => Up::Acknowledge(*acknowledge.borrow_and_update()),
+            Ok(()) = traffic.changed() => {
+                Up::Traffic { routes: traffic.borrow_and_update().to_vec() }
+            }
             _ = beat.tick() => Up::Heartbeat,
         };
         put(server, frames, &up).await?;

@@ -23,16 +23,31 @@ pub(crate) fn run(session: &Session, arguments: &Arguments) -> Result<ExitCode, 
 }
 
 fn table(routes: &[RouteView], look: &Look) -> String {
-    Table::of(&["ROUTE", "APP", "ENVIRONMENT", "ENDPOINTS", "TLS"], routes, |route| {
+    let head =
+        ["ROUTE", "APP", "ENVIRONMENT", "ENDPOINTS", "TLS", "REQUESTS", "FAILED", "P50", "P99"];
+    let span = |us: Option<u64>| us.map_or_else(|| "-".to_owned(), millis);
+    Table::of(&head, routes, |route| {
         vec![
             route.route.clone(),
             route.app.to_string(),
             route.environment.to_string(),
             route.endpoints.to_string(),
             if route.tls { "yes" } else { "no" }.to_owned(),
+            route.requests.to_string(),
+            route.failed.to_string(),
+            span(route.p50_us),
+            span(route.p99_us),
         ]
     })
     .render(look.width)
+}
+
+/// The bound of a latency bucket, e.g. `≤2.5ms`.
+fn millis(us: u64) -> String {
+    let (whole, part) = (us / 1000, us % 1000);
+    let part = format!("{part:03}");
+    let part = part.trim_end_matches('0');
+    if part.is_empty() { format!("≤{whole}ms") } else { format!("≤{whole}.{part}ms") }
 }
 
 #[cfg(test)]
@@ -50,11 +65,16 @@ mod tests {
             environment: EnvironmentName::new("production").unwrap(),
             endpoints: 3,
             tls: true,
+            requests: 1200,
+            failed: 3,
+            retries: 1,
+            p50_us: Some(500),
+            p99_us: Some(2_500),
         };
         let look = Look { width: None, now: Timestamp(0) };
         insta::assert_snapshot!(table(&[route], &look), @r"
-        ROUTE              APP   ENVIRONMENT  ENDPOINTS  TLS
-        shop.example.com/  shop  production   3          yes
+        ROUTE              APP   ENVIRONMENT  ENDPOINTS  TLS  REQUESTS  FAILED  P50     P99
+        shop.example.com/  shop  production   3          yes  1200      3       ≤0.5ms  ≤2.5ms
         ");
     }
 }

@@ -59,6 +59,12 @@ fn an_image_goes_through_staging_to_production_and_answers_by_name() {
     ] {
         assert!(rows[0].get(key).is_some(), "{key} is missing in {}", rows[0]);
     }
+    cluster.wait("the request to be counted", || {
+        let routes = cluster.json(&["route", "list"]);
+        let rows = routes.as_array().cloned().unwrap_or_default();
+        let counted = rows.iter().any(|row| row["requests"].as_u64() > Some(0));
+        if counted { Ok(()) } else { Err(routes.to_string()) }
+    });
     let status = cluster.json(&["status", "hello"]);
     assert_eq!(status.as_array().map(Vec::len), Some(2), "{status}");
     let logs = cluster.freehold(&["logs", "hello", "--env", "production"]);

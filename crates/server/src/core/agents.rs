@@ -9,6 +9,7 @@ use api::error::{ApiError, ErrorCode};
 use api::id::{Generation, HostId};
 use api::protocol::{Acknowledge, Down, LogLine};
 use api::status::HostStatus;
+use api::traffic::RouteTraffic;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc};
@@ -45,6 +46,7 @@ struct Inner {
     streams: BTreeMap<HostId, Stream>,
     statuses: BTreeMap<HostId, Arc<HostStatus>>,
     acknowledged: BTreeMap<HostId, Acknowledge>,
+    traffic: BTreeMap<HostId, Vec<RouteTraffic>>,
     logs: BTreeMap<String, mpsc::Sender<LogLine>>,
 }
 
@@ -118,6 +120,22 @@ impl Agents {
     pub fn acknowledge(&self, host: &HostId, acknowledge: Acknowledge) {
         self.inner.lock().acknowledged.insert(host.clone(), acknowledge);
         self.changed.notify_one();
+    }
+
+    /// Takes over what a host's proxy counted.
+    pub fn count(&self, host: &HostId, routes: Vec<RouteTraffic>) {
+        self.inner.lock().traffic.insert(host.clone(), routes);
+    }
+
+    /// What all proxies counted on a route.
+    #[must_use]
+    pub fn traffic(&self, route: &str) -> RouteTraffic {
+        let inner = self.inner.lock();
+        let mut sum = RouteTraffic { route: route.to_owned(), ..RouteTraffic::default() };
+        for counted in inner.traffic.values().flatten().filter(|r| r.route == route) {
+            sum.add(counted);
+        }
+        sum
     }
 
     /// The reports of this server's agents, also of those that left.

@@ -147,7 +147,14 @@ impl Core {
             let healthy = self.instances(Some(&row.app), Some(&row.environment));
             let healthy = healthy.iter().filter(|instance| instance.state == "healthy").count();
             let mut add = |route: String, tls: bool| {
+                let name = plan::tables::route_name(&row.environment, &row.app, &route);
+                let counted = self.agents.traffic(&name);
                 routes.push(RouteView {
+                    requests: counted.requests,
+                    failed: counted.failed,
+                    retries: counted.retries,
+                    p50_us: counted.quantile_us(500),
+                    p99_us: counted.quantile_us(990),
                     route,
                     app: row.app.clone(),
                     environment: row.environment.clone(),
