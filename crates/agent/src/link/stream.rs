@@ -1,7 +1,7 @@
 //! The stream: reports up, documents down, over whichever server answers.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use api::frame::{self, Decoder};
 use api::protocol::{Acknowledge, Down, HEARTBEAT, Hello, Up};
@@ -12,7 +12,7 @@ use http::Request;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::backoff::Backoff;
@@ -115,10 +115,13 @@ async fn reports(
 ) -> Result<std::convert::Infallible, LinkError> {
     let mut beat = interval(HEARTBEAT.duration());
     beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut next_report = Instant::now();
     loop {
         let up = tokio::select! {
             Ok(()) = status.changed() => {
-                sleep(COALESCE).await;
+                // One that comes alone goes at once; those of a burst wait for each other.
+                sleep_until(next_report).await;
+                next_report = Instant::now() + COALESCE;
                 let newest = status.borrow_and_update().clone();
                 Up::Status((*newest).clone())
             }
