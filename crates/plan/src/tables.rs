@@ -72,9 +72,39 @@ pub fn tables(snapshot: &Snapshot) -> Tables {
                 endpoints,
             });
         }
-        routes(place, spec, serving, &mut tables.ingress);
+        let owned = |route: &str| owner(snapshot, &place.1, route) == Some(&place.0);
+        routes(place, spec, serving, owned, &mut tables.ingress);
     }
     tables
+}
+
+/// The environment that a route of an app leads to. Several may name the same one (a manifest that
+/// does not override its routes): it leads to the last of the pipeline in which the app was ever
+/// completely rolled out, so that a promotion takes it over when it is done, and an outage never
+/// gives it back.
+#[must_use]
+pub fn owner<'a>(
+    snapshot: &'a Snapshot,
+    app: &AppName,
+    route: &str,
+) -> Option<&'a EnvironmentName> {
+    let rivals = snapshot.deployments.iter().filter(|((_, other), _)| other == app);
+    let named = rivals.filter(|(place, deployment)| {
+        let shown = deployment.wanted_release().unwrap_or(deployment.release);
+        snapshot.spec(place, shown).is_some_and(|spec| names(spec).any(|name| name == route))
+    });
+    let rank = |environment: &EnvironmentName| {
+        snapshot.environments.get(environment).map_or(0, |environment| environment.order)
+    };
+    named
+        .max_by_key(|((environment, _), d)| (d.last_good.is_some(), rank(environment)))
+        .map(|((environment, _), _)| environment)
+}
+
+/// The routes that a spec names, as `owner` and `route_name` call them.
+fn names(spec: &Spec) -> impl Iterator<Item = String> + '_ {
+    let hosts = spec.routes.hosts.iter().map(ToString::to_string);
+    hosts.chain(spec.routes.tcp.iter().map(|port| format!("tcp/{port}")))
 }
 
 /// Whether traffic is to be sent to an instance.
@@ -86,8 +116,14 @@ fn serves(snapshot: &Snapshot, host: &HostId, entry: &Entry) -> bool {
 }
 
 /// Adds an app's routes with their backend.
-fn routes(place: &Place, spec: &Spec, serving: &[(&Entry, u16)], table: &mut IngressTable) {
-    if spec.routes.hosts.is_empty() && spec.routes.tcp.is_empty() {
+fn routes(
+    place: &Place,
+    spec: &Spec,
+    serving: &[(&Entry, u16)],
+    owned: impl Fn(&str) -> bool,
+    table: &mut IngressTable,
+) {
+    if !names(spec).any(|name| owned(&name)) {
         return;
     }
     let (environment, app) = (place.0.clone(), place.1.clone());
@@ -104,7 +140,7 @@ fn routes(place: &Place, spec: &Spec, serving: &[(&Entry, u16)], table: &mut Ing
     endpoints.sort_unstable_by(|a, b| a.instance.cmp(&b.instance));
     table.backends.push(Backend { name: backend.clone(), endpoints });
     let backends = vec![BackendRef { backend: backend.clone(), weight: 1 }];
-    for route in &spec.routes.hosts {
+    for route in spec.routes.hosts.iter().filter(|route| owned(&route.to_string())) {
         table.routes.push(Route {
             name: route_name(&environment, &app, &route.to_string()),
             host: route.host.clone(),
@@ -122,7 +158,7 @@ fn routes(place: &Place, spec: &Spec, serving: &[(&Entry, u16)], table: &mut Ing
             max_body_bytes: Some(spec.routes.max_body.0),
         });
     }
-    for port in &spec.routes.tcp {
+    for port in spec.routes.tcp.iter().filter(|port| owned(&format!("tcp/{port}"))) {
         table.tcp.push(TcpRoute {
             name: route_name(&environment, &app, &format!("tcp/{port}")),
             listen: TcpListen::Port(*port),

@@ -93,3 +93,23 @@ fn two_clusters_run_side_by_side_and_one_directory_serves_one() {
     let said = String::from_utf8_lossy(&second.stderr).into_owned();
     assert!(said.contains(data.to_str().unwrap()) && said.contains("hint"), "{said}");
 }
+
+#[test]
+fn a_name_without_overrides_goes_over_to_production_with_the_promotion() {
+    let Some(cluster) = Cluster::start() else { return };
+    cluster.push_hello("hello:1");
+    let text = HELLO.replace("[on.staging.routes]\nhosts = [\"hello.staging.example.com\"]\n", "");
+    let manifest = cluster.manifest("hello", &text);
+    cluster.freehold(&["deploy", "-f", &manifest, "--image", "hello:1", "--wait"]);
+    let answers_in = |environment: &str| {
+        cluster.wait(&format!("an answer of {environment}"), || {
+            match cluster.get("hello.example.com", "/") {
+                Ok((200, body)) if body.contains(&format!("hello-{environment}-")) => Ok(()),
+                other => Err(format!("{other:?}")),
+            }
+        });
+    };
+    answers_in("staging");
+    cluster.freehold(&["promote", "hello", "--wait"]);
+    answers_in("production");
+}

@@ -1,7 +1,5 @@
 //! What must hold before a release may run in an environment, and what would then happen.
 
-use std::collections::BTreeMap;
-
 use api::deployment::Deployment;
 use api::error::{ApiError, ErrorCode};
 use api::id::{AppName, EnvironmentName};
@@ -18,27 +16,23 @@ impl Core {
         release: &Release,
         environment: &EnvironmentName,
     ) -> Result<Spec, ApiError> {
-        let mut specs = BTreeMap::new();
+        // Valid in every environment of the pipeline, so that a promotion is not the first to find
+        // out.
+        let mut found = None;
         for stage in view.pipeline() {
             let spec = release.manifest.resolve(&stage.name).map_err(invalid_manifest)?;
-            specs.insert(stage.name.clone(), spec);
+            if stage.name == *environment {
+                found = Some(spec);
+            }
         }
-        let Some(spec) = specs.remove(environment) else {
+        let Some(spec) = found else {
             return Err(ApiError::new(
                 ErrorCode::NotFound,
                 format!("no environment {environment}"),
             ));
         };
-        for (other, elsewhere) in &specs {
-            let shared = spec.routes.hosts.iter().find(|h| elsewhere.routes.hosts.contains(h));
-            if let Some(host) = shared {
-                let message = format!("{host} leads to {environment} and to {other}");
-                return Err(ApiError::new(ErrorCode::Invalid, message)
-                    .hint(format!("override it: [on.{environment}.routes] hosts = [\"…\"]")));
-            }
-        }
         for row in view.deployments.values() {
-            if (&row.app, &row.environment) == (&release.app, environment) {
+            if row.app == release.app {
                 continue;
             }
             let Some(other) = view.release(&row.app, row.release) else { continue };
@@ -51,10 +45,22 @@ impl Core {
     pub(super) fn warnings(
         &self,
         view: &View,
+        release: &Release,
         spec: &Spec,
         environment: &EnvironmentName,
     ) -> Vec<String> {
         let mut warnings = Vec::new();
+        for stage in view.pipeline().into_iter().filter(|stage| stage.name != *environment) {
+            let Ok(elsewhere) = release.manifest.resolve(&stage.name) else { continue };
+            for host in spec.routes.hosts.iter().filter(|h| elsewhere.routes.hosts.contains(h)) {
+                warnings.push(format!(
+                    "{host} is named in {environment} and in {}: it leads to the last environment \
+                     of the pipeline in which the app was completely rolled out; give each its own \
+                     with [on.{environment}.routes] hosts = [\"…\"]",
+                    stage.name
+                ));
+            }
+        }
         for value in spec.environment.values() {
             if let api::manifest::EnvironmentValue::Secret(name) = value
                 && !view.secrets.contains_key(&format!("{}/{environment}/{name}", spec.team))

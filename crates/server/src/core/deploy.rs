@@ -231,7 +231,7 @@ impl Core {
             unchanged,
             changes: diff(before.as_ref(), &spec),
             plan: Vec::new(),
-            warnings: self.warnings(view, &spec, environment),
+            warnings: self.warnings(view, release, &spec, environment),
         };
         if unchanged {
             return Ok(answer);

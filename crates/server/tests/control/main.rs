@@ -136,3 +136,28 @@ async fn a_store_that_fails_for_a_while_delays_and_loses_nothing() {
 fn stage(name: &str) -> EnvironmentName {
     EnvironmentName::new(name).unwrap()
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_name_of_two_environments_leads_to_the_last_that_was_ever_complete() {
+    let world = World::start().await;
+    let agent = world.agent("h1", 1.0).await;
+    let answer = world.deploy_named_everywhere("shop", "shop.example.com").await.unwrap();
+    assert!(answer.warnings[0].contains("shop.example.com"), "{:?}", answer.warnings);
+    world.wait_phase("shop", "staging", Phase::Complete).await;
+    let owner = || {
+        let mut specs = server::core::Specs::default();
+        let snapshot = world.core.snapshot(&world.core.view(), &mut specs);
+        let app = "shop".parse().unwrap();
+        plan::tables::owner(&snapshot, &app, "shop.example.com").map(ToString::to_string)
+    };
+    assert_eq!(owner().as_deref(), Some("staging"));
+    let caller = server::core::Caller::platform();
+    let app = "shop".parse().unwrap();
+    world.core.promote(&caller, &app, PromoteRequest::default()).await.unwrap();
+    world.wait_phase("shop", "production", Phase::Complete).await;
+    assert_eq!(owner().as_deref(), Some("production"));
+    // It stays there, whatever becomes of it.
+    agent.break_release(1);
+    assert_eq!(owner().as_deref(), Some("production"));
+    world.stop().await;
+}

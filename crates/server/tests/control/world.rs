@@ -122,6 +122,21 @@ impl World {
         self.send(app, 1, "img:1", host, false).await
     }
 
+    /// Without overrides: every environment has the same name.
+    pub(crate) async fn deploy_named_everywhere(
+        &self,
+        app: &str,
+        host: &str,
+    ) -> Result<DeployAnswer, ApiError> {
+        let manifest = serde_json::json!({
+            "app": app, "team": "t", "process": { "port": 8080 }, "routes": { "hosts": [host] },
+        });
+        let manifest = manifest.as_object().unwrap().clone();
+        let image = Some("img:1".into());
+        let request = DeployRequest { manifest, image, environment: None, dry_run: false };
+        self.core.deploy(&Caller::platform(), request).await
+    }
+
     async fn send(
         &self,
         app: &str,
