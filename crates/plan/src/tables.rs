@@ -88,17 +88,15 @@ pub fn owner<'a>(
     app: &AppName,
     route: &str,
 ) -> Option<&'a EnvironmentName> {
-    let rivals = snapshot.deployments.iter().filter(|((_, other), _)| other == app);
-    let named = rivals.filter(|(place, deployment)| {
+    let rivals = snapshot.environments.values().filter_map(|environment| {
+        let place = (environment.name.clone(), app.clone());
+        let deployment = snapshot.deployments.get(&place)?;
         let shown = deployment.wanted_release().unwrap_or(deployment.release);
-        snapshot.spec(place, shown).is_some_and(|spec| names(spec).any(|name| name == route))
+        let named = names(snapshot.spec(&place, shown)?).any(|name| name == route);
+        named.then_some((environment, deployment.last_good.is_some()))
     });
-    let rank = |environment: &EnvironmentName| {
-        snapshot.environments.get(environment).map_or(0, |environment| environment.order)
-    };
-    named
-        .max_by_key(|((environment, _), d)| (d.last_good.is_some(), rank(environment)))
-        .map(|((environment, _), _)| environment)
+    let owner = rivals.max_by_key(|(environment, was_complete)| (*was_complete, environment.order));
+    owner.map(|(environment, _)| &environment.name)
 }
 
 /// The routes that a spec names, as `owner` and `route_name` call them.

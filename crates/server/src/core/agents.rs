@@ -103,11 +103,6 @@ impl Agents {
         self.changed.notified().await;
     }
 
-    /// Lets whoever waits for a change look again.
-    pub fn nudge(&self) {
-        self.changed.notify_one();
-    }
-
     /// Takes a report over; gives the one before.
     pub fn report(&self, status: HostStatus) -> Option<Arc<HostStatus>> {
         let host = status.host.clone();

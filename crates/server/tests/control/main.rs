@@ -14,7 +14,7 @@ use world::World;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_release_goes_through_the_pipeline_and_back() {
     let world = World::start().await;
-    world.agent("h1", 1.0).await;
+    world.agent("h1").await;
     let answer = world.deploy("shop", 2, "img:1", false).await.unwrap();
     assert_eq!((answer.release.0, answer.new_release, answer.unchanged), (1, true, false));
     world.wait_phase("shop", "staging", Phase::Complete).await;
@@ -45,7 +45,7 @@ async fn a_release_goes_through_the_pipeline_and_back() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_release_that_does_not_work_is_taken_back_and_says_why() {
     let world = World::start().await;
-    let agent = world.agent("h1", 1.0).await;
+    let agent = world.agent("h1").await;
     world.deploy("shop", 2, "img:1", false).await.unwrap();
     world.wait_phase("shop", "staging", Phase::Complete).await;
     let before: Vec<_> = world.core.instances(None, None);
@@ -66,14 +66,14 @@ async fn a_release_that_does_not_work_is_taken_back_and_says_why() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_new_server_moves_nothing_and_shuts_the_old_one_out() {
     let world = World::start().await;
-    let _agent = world.agent("h1", 1.0).await;
+    let _agent = world.agent("h1").await;
     world.deploy("shop", 3, "img:1", false).await.unwrap();
     world.wait_phase("shop", "staging", Phase::Complete).await;
     let before = world.core.view().assignments.clone();
 
     // Another server takes the lead on the same store; its agent connects anew.
     let second = world.second_server().await;
-    let _agent = second.agent("h1", 1.0).await;
+    let _agent = second.agent("h1").await;
     tokio::time::sleep(Duration::from_millis(700)).await;
     let after = second.core.view().assignments.clone();
     for (host, row) in &before {
@@ -120,7 +120,7 @@ async fn what_can_not_be_admitted_changes_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_store_that_fails_for_a_while_delays_and_loses_nothing() {
     let world = World::start().await;
-    world.agent("h1", 1.0).await;
+    world.agent("h1").await;
     world.deploy("shop", 3, "img:1", false).await.unwrap();
     for _ in 0..5 {
         world.store.faults().fail_writes(3);
@@ -140,7 +140,7 @@ fn stage(name: &str) -> EnvironmentName {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_name_of_two_environments_leads_to_the_last_that_was_ever_complete() {
     let world = World::start().await;
-    let agent = world.agent("h1", 1.0).await;
+    let agent = world.agent("h1").await;
     let answer = world.deploy_named_everywhere("shop", "shop.example.com").await.unwrap();
     assert!(answer.warnings[0].contains("shop.example.com"), "{:?}", answer.warnings);
     world.wait_phase("shop", "staging", Phase::Complete).await;

@@ -183,8 +183,8 @@ impl World {
         .await;
     }
 
-    /// Connects an agent that does what it is told; `speed` is how much of it at a time.
-    pub(crate) async fn agent(&self, host: &str, _speed: f64) -> Agent {
+    /// Connects an agent that does what it is told.
+    pub(crate) async fn agent(&self, host: &str) -> Agent {
         let host = HostId::new(host).unwrap();
         self.core.welcome(&host).await.unwrap();
         let agent = Agent { broken: Arc::new(Mutex::new(BTreeSet::new())) };
