@@ -33,9 +33,21 @@ pub struct Host {
     pub state: HostState,
     /// When it joined.
     pub joined: Timestamp,
+    /// Since when it is taken for dead and its instances are replaced elsewhere; nothing while a
+    /// server or an observer hears it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub down_since: Option<Timestamp>,
 }
 
-/// What may happen on a host.
+impl Host {
+    /// Whether it is taken for dead.
+    #[must_use]
+    pub fn is_down(&self) -> bool {
+        self.down_since.is_some()
+    }
+}
+
+/// What operators decided may happen on a host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum HostState {
@@ -43,8 +55,6 @@ pub enum HostState {
     Ready,
     /// Its instances are being moved off; it takes no new ones.
     Draining,
-    /// Taken for dead: its instances are replaced elsewhere.
-    Down,
 }
 
 /// A path of failure domains, outermost first, e.g. `zone-a/rack-3/hypervisor-12`; the host itself

@@ -2,10 +2,11 @@
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
+use ipnet::Ipv4Net;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::id::{AppName, EnvironmentName, Generation, InstanceId};
+use crate::id::{AppName, EnvironmentName, Generation, HostId, InstanceId};
 
 /// The services and instances that a host's packet filter and DNS answer for.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -16,6 +17,21 @@ pub struct NetworkTable {
     pub services: Vec<Service>,
     /// All instances that exist, sorted: which address belongs to which environment.
     pub instances: Vec<InstanceAddress>,
+    /// All other hosts, sorted: which instances' addresses are behind which host.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hosts: Vec<HostRoute>,
+}
+
+/// The way to another host's instances.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub struct HostRoute {
+    /// The host.
+    pub host: HostId,
+    /// Where it is reached on the network between hosts.
+    pub address: Ipv4Addr,
+    /// The addresses of its instances.
+    #[schemars(with = "String")]
+    pub subnet: Ipv4Net,
 }
 
 /// An app's stable virtual address inside an environment; its name is `APP.ENVIRONMENT.internal`.

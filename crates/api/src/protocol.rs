@@ -10,6 +10,7 @@ use crate::assignment::Assignment;
 use crate::host::Capacity;
 use crate::id::{AppName, EnvironmentName, Generation, HostId, InstanceId, ReleaseNumber};
 use crate::ingress::IngressTable;
+use crate::liveness::{Observe, Observed};
 use crate::manifest::Spec;
 use crate::network::NetworkTable;
 use crate::registry::Registry;
@@ -43,6 +44,8 @@ pub enum Up {
         /// One per route.
         routes: Vec<RouteTraffic>,
     },
+    /// What the host finds as an observer of others.
+    Observed(Observed),
     /// Still there.
     Heartbeat,
 }
@@ -93,6 +96,19 @@ pub enum Down {
     Logs(LogRequest),
     /// An image to be fetched ahead of need.
     Prefetch(Image),
+    /// Whom to probe.
+    Observe(Observe),
+    /// All servers of the cluster as `HOST:PORT`, kept for when this one is gone.
+    Servers {
+        /// All of them, sorted.
+        servers: Vec<String>,
+    },
+    /// Whether this server has its store. An agent whose server lost it moves to one that has it;
+    /// where none has, it stays.
+    Store {
+        /// Reachable within the last second.
+        reachable: bool,
+    },
 }
 
 /// What instances of a release in an environment are made of; the same for all of them.
@@ -173,13 +189,17 @@ mod tests {
                 tail: 1,
                 follow: false,
             }),
+            Down::Observe(Observe::default()),
+            Down::Servers { servers: vec!["server:7443".into()] },
+            Down::Store { reachable: true },
         ];
         for frame in down {
             let text = serde_json::to_string(&frame).unwrap();
             assert!(serde_json::from_str::<Down>(&text).is_ok(), "{text}");
         }
         let traffic = Up::Traffic { routes: vec![RouteTraffic::default()] };
-        for frame in [Up::Heartbeat, Up::Acknowledge(Acknowledge::default()), traffic] {
+        let observed = Up::Observed(Observed::default());
+        for frame in [Up::Heartbeat, observed, Up::Acknowledge(Acknowledge::default()), traffic] {
             let text = serde_json::to_string(&frame).unwrap();
             assert!(serde_json::from_str::<Up>(&text).is_ok(), "{text}");
         }

@@ -178,7 +178,9 @@ impl Pool {
             }
             let leaf = Leaf {
                 name: host.name.clone(),
-                ready: host.state == HostState::Ready && capacity != Capacity::default(),
+                ready: host.state == HostState::Ready
+                    && !host.is_down()
+                    && capacity != Capacity::default(),
                 labels: host.labels.clone(),
             };
             let free = if leaf.ready { Free::of(&capacity) } else { Free::default() };

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use api::assignment::{Assignment, Entry};
 use api::deployment::Deployment;
 use api::environment::Environment;
-use api::host::{Capacity, Host, HostState};
+use api::host::{Capacity, Host};
 use api::id::{AppName, EnvironmentName, HostId, InstanceId, ReleaseNumber};
 use api::manifest::Spec;
 use api::status::{HostStatus, InstanceStatus};
@@ -81,7 +81,7 @@ impl Snapshot {
     /// Whether a host is taken for dead (an unknown one is).
     #[must_use]
     pub fn is_down(&self, host: &HostId) -> bool {
-        self.hosts.get(host).is_none_or(|host| host.state == HostState::Down)
+        self.hosts.get(host).is_none_or(Host::is_down)
     }
 
     /// What a host has to give; nothing until it has reported.

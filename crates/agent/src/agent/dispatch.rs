@@ -101,6 +101,7 @@ impl Dispatcher {
             },
             Down::Logs(request) => self.answer_logs(tables, server, request),
             Down::Prefetch(image) => self.prefetch(tables, image),
+            Down::Observe(_) | Down::Servers { .. } | Down::Store { .. } => {}
         }
     }
 

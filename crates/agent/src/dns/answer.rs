@@ -148,6 +148,7 @@ mod tests {
             generation: Generation(1),
             services: vec![service("shop", "production", 1), service("shop", "staging", 2)],
             instances: vec![instance("shop", "production", 2), instance("shop", "staging", 3)],
+            hosts: vec![],
         })
     }
 

@@ -124,8 +124,11 @@ mod tests {
             port: 8080,
             endpoints: vec!["10.128.0.2:8080".parse().unwrap(), "10.128.0.3:8080".parse().unwrap()],
         };
-        let table =
-            NetworkTable { generation: Generation(1), services: vec![service], instances: vec![] };
+        let table = NetworkTable {
+            generation: Generation(1),
+            services: vec![service],
+            ..NetworkTable::default()
+        };
         let wanted = Wanted { table, ..Wanted::default() };
         let rules = wanted.rules(&base(), &mut Groups::default()).unwrap();
         assert_eq!(rules.services.len(), 2);

@@ -361,6 +361,7 @@ fn network_table(generation: Generation, entries: &[Entry]) -> NetworkTable {
         generation,
         services: services.into_values().collect(),
         instances: entries.iter().map(instance).collect(),
+        hosts: Vec::new(),
     }
 }
 

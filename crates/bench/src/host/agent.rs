@@ -124,7 +124,7 @@ impl Host {
             address: entry.address,
         });
         let instances = instances.collect();
-        let table = NetworkTable { generation, services: Vec::new(), instances };
+        let table = NetworkTable { generation, instances, ..NetworkTable::default() };
         let host = HostId::new(HOST)?;
         let assignment = Assignment { host, generation, entries, cooling: Vec::new() };
         let workloads = vec![self.workload.clone()];

@@ -100,7 +100,7 @@ fn labels_text(labels: &BTreeMap<String, String>) -> String {
 /// What a host is doing, in one word.
 fn state(view: &HostView) -> &'static str {
     match (view.host.state, view.connected) {
-        (HostState::Down, _) => "down",
+        _ if view.host.is_down() => "down",
         (_, false) => "disconnected",
         (HostState::Draining, true) => "draining",
         (HostState::Ready, true) => "ready",
@@ -173,6 +173,7 @@ mod tests {
                 address: [127, 0, 0, 1].into(),
                 state: HostState::Ready,
                 joined: Timestamp(0),
+                down_since: None,
             },
             connected: true,
             version: "0.1.0".into(),

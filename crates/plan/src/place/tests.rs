@@ -16,6 +16,7 @@ fn host(name: &str, domain: &str) -> Host {
         address: Ipv4Addr::LOCALHOST,
         state: HostState::Ready,
         joined: Timestamp(0),
+        down_since: None,
     }
 }
 
@@ -96,7 +97,7 @@ fn labels_and_states_are_hard() {
     labelled.labels.insert("disk".into(), "ssd".into());
     let mut down = labelled.clone();
     down.name = HostId::new("b").unwrap();
-    down.state = HostState::Down;
+    down.down_since = Some(Timestamp(0));
     let hosts = [labelled, down, host("c", "")];
     let mut pool = Pool::new(hosts.iter().map(|h| (h, capacity(150, 1024))));
     let ask = Ask { labels: BTreeMap::from([("disk".into(), "ssd".into())]), ..Ask::new() };

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
-use api::host::HostState;
 use api::id::{Generation, HostId};
 use api::ingress::Certificate;
 use api::manifest::Spec;
@@ -44,7 +43,7 @@ impl Publisher {
         snapshot: &Snapshot,
         now: Timestamp,
     ) {
-        let alive = snapshot.hosts.values().filter(|host| host.state != HostState::Down);
+        let alive = snapshot.hosts.values().filter(|host| !host.is_down());
         self.tracker.set_hosts(alive.map(|host| &host.name), now);
         for (host, acknowledge) in core.agents.acknowledged() {
             self.tracker.acknowledge(&host, acknowledge, now);

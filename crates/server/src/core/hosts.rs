@@ -38,6 +38,7 @@ impl Core {
                 address: Ipv4Addr::LOCALHOST,
                 state: HostState::Ready,
                 joined: now(),
+                down_since: None,
             };
             // The key of the subnet keeps two hosts that join at once apart.
             let claim = format!("host-subnet/{subnet}");

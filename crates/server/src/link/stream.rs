@@ -84,7 +84,7 @@ async fn listen(core: Arc<Core>, host: HostId, mut frames: Frames, alive: Arc<St
             }
             Ok(Up::Acknowledge(acknowledge)) => core.agents.acknowledge(&host, acknowledge),
             Ok(Up::Traffic { routes }) => core.agents.count(&host, routes),
-            Ok(Up::Heartbeat | Up::Hello(_)) => {}
+            Ok(Up::Heartbeat | Up::Hello(_) | Up::Observed(_)) => {}
             Err(error) => {
                 tracing::warn!(%host, error, "an agent's stream ends");
                 break;

@@ -285,6 +285,7 @@ fn host(name: &HostId, n: usize) -> Host {
         address: Ipv4Addr::LOCALHOST,
         state: HostState::Ready,
         joined: Timestamp(0),
+        down_since: None,
     }
 }
 
