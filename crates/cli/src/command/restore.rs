@@ -76,6 +76,11 @@ pub(crate) fn run(session: &Session, arguments: &Arguments) -> Result<ExitCode, 
     } else {
         eprintln!("warning: without --keys secrets cannot be opened; set them anew");
     }
+    eprintln!(
+        "note: a backup has no images; what apps run from the cluster's own registry is to be \
+         pushed again, or copied: server/registry of the old data directory into {}",
+        server.display()
+    );
     session.show(&restored, |restored, _| {
         fields(&[
             ("restored", format!("{} documents", restored.keys)),

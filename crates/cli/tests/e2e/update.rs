@@ -51,3 +51,34 @@ fn a_release_that_never_becomes_healthy_is_rolled_back_and_says_why() {
     let (good, failed, ..) = load.finish();
     assert_eq!(failed, 0, "of {good}");
 }
+
+#[test]
+fn who_stops_waiting_leaves_the_deployment_going() {
+    let Some(cluster) = Cluster::start() else { return };
+    cluster.push_hello("hello:1");
+    let waiting = HELLO.to_owned()
+        + "[environment]\nHELLO_UNHEALTHY = \"1\"\n[rollout]\nstart_within = \"40s\"\n";
+    let manifest = cluster.manifest("waiting", &waiting);
+    let line = ["deploy", "-f", &manifest, "--image", "hello:1", "--wait", "--timeout"];
+
+    let late = cluster.run(&[&line[..], &["1s"]].concat());
+    let said = String::from_utf8_lossy(&late.stderr);
+    assert_eq!(late.status.code(), Some(12), "{said}");
+    assert!(said.contains("not complete within 1 s"), "{said}");
+    assert!(said.contains("goes on") && said.contains("status hello --why"), "{said}");
+
+    let mut child = cluster.command(&[&line[..], &["60s"]].concat()).spawn().unwrap();
+    let pid = rustix::process::Pid::from_child(&child);
+    cluster.wait("the second wait to say where it stands", || {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", pid.as_raw_nonzero()));
+        let status = status.map_err(|error| error.to_string())?;
+        // Its own handler for SIGINT (signal 2) is there once it waits.
+        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+        let caught = u64::from_str_radix(caught.unwrap_or("0").trim(), 16).unwrap_or(0);
+        if caught & (1 << 1) == 0 { Err(status) } else { Ok(()) }
+    });
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    let status = cluster.json(&["status", "hello"]);
+    assert_eq!(status[0]["deployment"]["phase"], "rolling", "{status}");
+}
