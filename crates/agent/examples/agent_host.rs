@@ -78,6 +78,8 @@ fn read(file: &Path) -> Result<Options, Box<dyn std::error::Error>> {
         certificate: text("certificate").into(),
         key: text("key").into(),
         subnet: text("subnet").parse()?,
+        domain: None,
+        address: None,
         cluster: text("cluster").parse()?,
         services: text("services").parse()?,
         http: address("http")?,

@@ -17,7 +17,7 @@ use std::time::Duration;
 use api::id::{Generation, InstanceId};
 use api::ingress::IngressTable;
 use api::network::NetworkTable;
-use api::protocol::{Acknowledge, Hello, VERSION};
+use api::protocol::{Acknowledge, Hello, Place, VERSION};
 use api::registry::Registry;
 use api::release::Image;
 use api::status::HostStatus;
@@ -192,6 +192,11 @@ impl Agent {
             host: options.host.clone(),
             binary: env!("CARGO_PKG_VERSION").to_owned(),
             capacity: status.borrow().capacity,
+            place: Place {
+                domain: options.domain.clone(),
+                address: options.address,
+                subnet: Some(options.subnet),
+            },
         };
         // Without an ingress nothing is ever counted: the sender is gone and nothing changes.
         let none = || watch::channel(Traffic::default()).1;

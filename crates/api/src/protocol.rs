@@ -3,11 +3,13 @@
 //! same generation with other content.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 
+use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 
 use crate::assignment::Assignment;
-use crate::host::Capacity;
+use crate::host::{Capacity, DomainPath};
 use crate::id::{AppName, EnvironmentName, Generation, HostId, InstanceId, ReleaseNumber};
 use crate::ingress::IngressTable;
 use crate::liveness::{Observe, Observed};
@@ -61,6 +63,24 @@ pub struct Hello {
     pub binary: String,
     /// What the host has to give.
     pub capacity: Capacity,
+    /// Where it stands.
+    #[serde(default)]
+    pub place: Place,
+}
+
+/// Where a host stands, as far as it was told. The cluster takes over what is given and keeps what
+/// it knows of the rest.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// The failure domain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub domain: Option<DomainPath>,
+    /// Where other hosts reach it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<Ipv4Addr>,
+    /// The addresses of its instances; decides only when it comes for the first time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subnet: Option<Ipv4Net>,
 }
 
 /// Which documents a host has in place; none is zero.

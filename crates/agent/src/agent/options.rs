@@ -1,10 +1,10 @@
 //! What an agent is started with, and why it did not start.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
-use api::host::Capacity;
+use api::host::{Capacity, DomainPath};
 use api::id::HostId;
 use ipnet::Ipv4Net;
 use net::Slug;
@@ -37,6 +37,10 @@ pub struct Options {
     pub key: PathBuf,
     /// The addresses of this host's instances, a /24.
     pub subnet: Ipv4Net,
+    /// The failure domain it stands in, where it was told.
+    pub domain: Option<DomainPath>,
+    /// Where other hosts reach it, where it was told.
+    pub address: Option<Ipv4Addr>,
     /// The addresses of all instances of the cluster.
     pub cluster: Ipv4Net,
     /// The addresses of services.

@@ -1,9 +1,10 @@
 //! `freehold agent`: the host side.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use api::host::DomainPath;
 use api::id::HostId;
 use ipnet::Ipv4Net;
 use net::Slug;
@@ -41,6 +42,12 @@ pub(crate) struct Arguments {
     /// The addresses of this host's instances, a /24
     #[arg(long, value_name = "CIDR")]
     pub subnet: Ipv4Net,
+    /// The failure domain it stands in, outermost first, e.g. rack-3/hypervisor-12
+    #[arg(long, value_name = "PATH")]
+    pub domain: Option<DomainPath>,
+    /// Where other hosts reach it
+    #[arg(long, value_name = "IP")]
+    pub address: Option<Ipv4Addr>,
     /// The addresses of all instances of the cluster
     #[arg(long, value_name = "CIDR")]
     pub instance_range: Ipv4Net,
@@ -76,6 +83,8 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         certificate: arguments.certificate,
         key: arguments.key,
         subnet: arguments.subnet,
+        domain: arguments.domain,
+        address: arguments.address,
         cluster: arguments.instance_range,
         services: arguments.service_range,
         http: arguments.http,

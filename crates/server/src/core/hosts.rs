@@ -6,6 +6,7 @@ use std::net::Ipv4Addr;
 use api::error::{ApiError, ErrorCode};
 use api::host::{DomainPath, Host, HostState};
 use api::id::HostId;
+use api::protocol::Place;
 use ipnet::Ipv4Net;
 
 use super::{Change, Core, now};
@@ -14,23 +15,33 @@ use super::{Change, Core, now};
 const HOST_PREFIX: u8 = 24;
 
 impl Core {
-    /// Makes sure that a host whose certificate was checked is known; the first time it gets the
-    /// lowest free /24 of the instances' range.
+    /// Makes sure that a host whose certificate was checked is known, and where it stands. The
+    /// first time it gets the subnet that it asks for, when that is free, else the lowest free /24
+    /// of the instances' range.
     ///
     /// # Errors
     /// When the range is used up, or the store refuses.
-    pub async fn welcome(&self, name: &HostId) -> Result<(), ApiError> {
+    pub async fn welcome(&self, name: &HostId, place: &Place) -> Result<(), ApiError> {
         loop {
             let view = self.view();
-            if view.hosts.contains_key(name.as_str()) {
-                return Ok(());
+            if let Some(row) = view.hosts.get(name.as_str()) {
+                let mut host = row.document.body.clone();
+                settle(&mut host, place);
+                if host == row.document.body {
+                    return Ok(());
+                }
+                match self.commit(Change::new().update(row, host)).await {
+                    Err(error) if error.code == ErrorCode::Conflict => continue,
+                    other => return other.map(|_| ()),
+                }
             }
             let taken: Vec<Ipv4Net> = view.hosts.values().map(|row| row.subnet).collect();
-            let Some(subnet) = free_subnet(self.instance_range, &taken) else {
+            let subnet = first_subnet(self.instance_range, &taken, place.subnet);
+            let Some(subnet) = subnet else {
                 let message = format!("all subnets of {} are taken", self.instance_range);
                 return Err(ApiError::new(ErrorCode::Blocked, message));
             };
-            let host = Host {
+            let mut host = Host {
                 name: name.clone(),
                 domain: DomainPath::default(),
                 labels: BTreeMap::from([("ingress".to_owned(), "true".to_owned())]),
@@ -40,6 +51,7 @@ impl Core {
                 joined: now(),
                 down_since: None,
             };
+            settle(&mut host, place);
             // The key of the subnet keeps two hosts that join at once apart.
             let claim = format!("host-subnet/{subnet}");
             let claimed = store::Op::put(claim.clone(), name.to_string());
@@ -91,6 +103,25 @@ impl Core {
     }
 }
 
+/// Takes over where a host says it stands.
+fn settle(host: &mut Host, place: &Place) {
+    if let Some(domain) = &place.domain {
+        host.domain.clone_from(domain);
+    }
+    if let Some(address) = place.address {
+        host.address = address;
+    }
+}
+
+/// The subnet of a new host: what it asks for, when that is of the range's parts and free.
+fn first_subnet(range: Ipv4Net, taken: &[Ipv4Net], asked: Option<Ipv4Net>) -> Option<Ipv4Net> {
+    let prefix = HOST_PREFIX.max(range.prefix_len());
+    let fits = |asked: &Ipv4Net| {
+        asked.prefix_len() == prefix && range.contains(asked) && !taken.contains(&asked.trunc())
+    };
+    asked.filter(fits).map(|asked| asked.trunc()).or_else(|| free_subnet(range, taken))
+}
+
 /// The lowest /24 (or the whole range, when it is smaller) that no host has.
 fn free_subnet(range: Ipv4Net, taken: &[Ipv4Net]) -> Option<Ipv4Net> {
     let prefix = HOST_PREFIX.max(range.prefix_len());
@@ -109,6 +140,15 @@ mod tests {
         let second = free_subnet(range, &[first]).unwrap();
         assert_eq!(second.to_string(), "10.9.1.0/24");
         assert_eq!(free_subnet(range, &[first, second]), None);
+        for (asked, given) in [
+            ("10.9.1.0/24", "10.9.1.0/24"),
+            ("10.9.0.0/24", "10.9.1.0/24"),
+            ("10.9.0.0/23", "10.9.1.0/24"),
+            ("10.8.1.0/24", "10.9.1.0/24"),
+        ] {
+            let given_now = first_subnet(range, &[first], Some(asked.parse().unwrap()));
+            assert_eq!(given_now, Some(given.parse().unwrap()), "{asked}");
+        }
         let small: Ipv4Net = "10.9.0.0/27".parse().unwrap();
         assert_eq!(free_subnet(small, &[]), Some(small));
     }

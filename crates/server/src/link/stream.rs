@@ -48,7 +48,7 @@ pub(super) async fn stream(
         let error = ApiError::new(ErrorCode::Forbidden, message);
         return refuse(StatusCode::FORBIDDEN, &error);
     }
-    if let Err(error) = core.welcome(&host).await {
+    if let Err(error) = core.welcome(&host, &hello.place).await {
         return refuse(StatusCode::SERVICE_UNAVAILABLE, &error);
     }
     tracing::info!(%host, version = hello.binary, "an agent connected");

@@ -186,7 +186,7 @@ impl World {
     /// Connects an agent that does what it is told.
     pub(crate) async fn agent(&self, host: &str) -> Agent {
         let host = HostId::new(host).unwrap();
-        self.core.welcome(&host).await.unwrap();
+        self.core.welcome(&host, &Default::default()).await.unwrap();
         let agent = Agent { broken: Arc::new(Mutex::new(BTreeSet::new())) };
         let run = run_agent(self.core.clone(), host, agent.broken.clone(), self.stop.clone());
         self.tasks.spawn(run);

@@ -182,7 +182,7 @@ async fn environments_hosts_certificates_and_registries() {
     assert_eq!(code(client.environment(&canary).await), ErrorCode::NotFound);
 
     let host: HostId = "h1".parse().unwrap();
-    world.core.welcome(&host).await.unwrap();
+    world.core.welcome(&host, &Default::default()).await.unwrap();
     assert_eq!(client.hosts().await.unwrap()[0], client.host(&host).await.unwrap());
     assert_eq!(client.drain_host(&host).await.unwrap().state, HostState::Draining);
     assert_eq!(client.undrain_host(&host).await.unwrap().state, HostState::Ready);

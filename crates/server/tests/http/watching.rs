@@ -173,7 +173,7 @@ fn entry(instance: &str) -> Entry {
 async fn instances_are_told_as_they_are_joined() {
     let world = World::new().await;
     let host: HostId = "h1".parse().unwrap();
-    world.core.welcome(&host).await.unwrap();
+    world.core.welcome(&host, &Default::default()).await.unwrap();
     let first: InstanceId = "shop-staging-00000001".parse().unwrap();
     let document = assignment(&host, vec![entry(first.as_str())], 1);
     world.core.commit(Write::new().create(&document)).await.unwrap();
