@@ -11,12 +11,14 @@
 //! * [`lint::lint`]: an independent check of every plan before it is written;
 //! * [`tables`]: the network and ingress tables that follow from a snapshot;
 //! * [`acknowledge::Tracker`]: who has which table, and so who is in and who is out of service;
+//! * [`liveness`]: who is dead, who observes whom, and safe mode;
 //! * [`instance`]: one instance on its host, from preparation to removal.
 
 pub mod acknowledge;
 pub mod address;
 pub mod instance;
 pub mod lint;
+pub mod liveness;
 pub mod place;
 pub mod reconcile;
 pub mod report;

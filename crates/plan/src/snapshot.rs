@@ -39,6 +39,13 @@ pub struct Snapshot {
     pub in_service: BTreeSet<InstanceId>,
     /// Instances that no host or proxy has had in its tables for long enough.
     pub out_of_service: BTreeSet<InstanceId>,
+    /// Hosts that neither servers nor observers hear, not yet taken for dead: nothing is sent to
+    /// their instances and nothing is placed on them.
+    pub suspects: BTreeSet<HostId>,
+    /// Hosts that only observers hear: their work is left alone and nothing is placed on them.
+    pub cut_off: BTreeSet<HostId>,
+    /// In safe mode, how many lost instances may be replaced by this plan.
+    pub safe_mode: Option<u32>,
 }
 
 impl Snapshot {
@@ -56,6 +63,9 @@ impl Snapshot {
             service_range: Ipv4Net::new_assert(Ipv4Addr::new(10, 127, 0, 0), 16),
             in_service: BTreeSet::new(),
             out_of_service: BTreeSet::new(),
+            suspects: BTreeSet::new(),
+            cut_off: BTreeSet::new(),
+            safe_mode: None,
         }
     }
 
@@ -82,6 +92,12 @@ impl Snapshot {
     #[must_use]
     pub fn is_down(&self, host: &HostId) -> bool {
         self.hosts.get(host).is_none_or(Host::is_down)
+    }
+
+    /// Whether a host can be told anything now: it is neither dead nor suspect nor cut off.
+    #[must_use]
+    pub fn is_reachable(&self, host: &HostId) -> bool {
+        !self.is_down(host) && !self.suspects.contains(host) && !self.cut_off.contains(host)
     }
 
     /// What a host has to give; nothing until it has reported.
