@@ -8,6 +8,7 @@
 mod idmap;
 mod mounts;
 mod overlay;
+mod scratch;
 mod skeleton;
 mod sys;
 mod user;

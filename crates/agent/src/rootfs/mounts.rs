@@ -4,7 +4,6 @@
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, Gid, Mode, OFlags, Uid};
@@ -14,17 +13,18 @@ use rustix::mount::{
 };
 
 use super::overlay::{self, Root, RootError};
+use super::scratch;
 use super::skeleton::{self, Node, Target};
 use super::sys;
 use super::user::ResolvedUser;
-use crate::runtime::{ContainerSpec, IdRange};
+use crate::runtime::{ContainerSpec, Scratch};
 
 /// Mount points every container needs, beside those its spec names.
 const ALWAYS: [&str; 3] = ["/proc", "/sys", "/dev"];
 
 enum What<'a> {
     Tmpfs { size: Option<u64> },
-    Scratch { source: &'a Path },
+    Scratch(&'a Scratch),
     Bind { source: &'a Path },
 }
 
@@ -36,7 +36,7 @@ pub(crate) fn targets(spec: &ContainerSpec) -> io::Result<Vec<Target>> {
     for (path, what) in planned(spec) {
         let dir = match what {
             What::Bind { source } => fs::metadata(source)?.is_dir(),
-            What::Tmpfs { .. } | What::Scratch { .. } => true,
+            What::Tmpfs { .. } | What::Scratch(_) => true,
         };
         targets.push(Target { path: path.to_owned(), dir });
     }
@@ -57,7 +57,7 @@ fn writable(spec: &ContainerSpec) -> impl Iterator<Item = &Path> {
 
 fn planned(spec: &ContainerSpec) -> Vec<(&Path, What<'_>)> {
     let tmpfs = spec.writable.iter().map(|w| (&*w.path, What::Tmpfs { size: w.size_bytes }));
-    let scratch = spec.scratch.iter().map(|s| (&*s.path, What::Scratch { source: &s.source }));
+    let scratch = spec.scratch.iter().map(|s| (&*s.path, What::Scratch(s)));
     let binds = spec.binds.iter().map(|b| (&*b.path, What::Bind { source: &b.source }));
     let mut all: Vec<(&Path, What<'_>)> = tmpfs.chain(scratch).chain(binds).collect();
     // Parents first, so that what lies below is mounted over what is there by then.
@@ -73,15 +73,21 @@ pub(crate) fn mount_all(
     user: &ResolvedUser,
     unenforced: &mut Vec<String>,
 ) -> Result<(), RootError> {
-    for scratch in spec.scratch.iter().filter(|scratch| scratch.size_bytes.is_some()) {
-        unenforced.push(format!("the size of scratch {}", scratch.path.display()));
-    }
     let sysfs = new_sysfs().map_err(|source| failed("mounting", Path::new("/sys"), source))?;
     attach(root, &sysfs, Path::new("/sys"), true, spec.id_range.base)?;
     for (path, what) in planned(spec) {
         let (mount, dir) = match what {
             What::Tmpfs { size } => (new_tmpfs(size, spec, user), true),
-            What::Scratch { source } => (new_scratch(source, spec.id_range, user), true),
+            What::Scratch(scratch) => {
+                let mounted = scratch::mount(scratch, spec.id_range, user);
+                let mount = mounted.map(|mounted| {
+                    unenforced.extend(mounted.unbounded.map(|why| {
+                        format!("the size of scratch {}: {why}", scratch.path.display())
+                    }));
+                    mounted.mount
+                });
+                (mount, true)
+            }
             What::Bind { source } => {
                 let dir = fs::metadata(source).map(|meta| meta.is_dir());
                 (new_bind(root, source), dir.unwrap_or(false))
@@ -167,15 +173,6 @@ fn new_tmpfs(size: Option<u64>, spec: &ContainerSpec, user: &ResolvedUser) -> io
     Ok(fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes)?)
 }
 
-fn new_scratch(source: &Path, range: IdRange, user: &ResolvedUser) -> io::Result<OwnedFd> {
-    fs::create_dir_all(source)?;
-    chown(source, Some(range.base + user.uid), Some(range.base + user.gid))?;
-    fs::set_permissions(source, fs::Permissions::from_mode(0o1777))?;
-    let tree = clone(source)?;
-    sys::set_attributes(&tree, sys::NOSUID | sys::NODEV, None)?;
-    Ok(tree)
-}
-
 fn new_bind(root: &Root, source: &Path) -> io::Result<OwnedFd> {
     let tree = clone(source)?;
     let protect = sys::RDONLY | sys::NOSUID | sys::NODEV;
@@ -187,7 +184,8 @@ fn new_bind(root: &Root, source: &Path) -> io::Result<OwnedFd> {
     Ok(tree)
 }
 
-fn clone(source: &Path) -> io::Result<OwnedFd> {
+/// A clone of what is at a path, attached nowhere.
+pub(super) fn clone(source: &Path) -> io::Result<OwnedFd> {
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
     Ok(open_tree(rustix::fs::CWD, source, flags)?)
 }

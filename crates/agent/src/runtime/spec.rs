@@ -88,10 +88,11 @@ pub struct WritableTmpfs {
 pub struct Scratch {
     /// Where inside; absolute.
     pub path: PathBuf,
-    /// The directory on the host; made when missing, given to the container's root.
+    /// The directory on the host; made when missing, given to the container's user. With a size
+    /// it is a file beside it, of the same name with the extension `ext4`.
     pub source: PathBuf,
-    /// Ceiling. Not enforced by this runtime yet on any file system: reported as such when it
-    /// starts.
+    /// Ceiling in bytes, of which a file system of its own takes a few per cent. Where the host
+    /// has no loop devices nothing holds it, which is reported when it starts.
     pub size_bytes: Option<u64>,
 }
 

@@ -73,6 +73,36 @@ fn the_root_is_read_only_and_writable_paths_are_not() {
 }
 
 #[test]
+fn scratch_space_ends_at_its_size_and_outlives_a_start() {
+    if !possible() {
+        return;
+    }
+    let world = World::new();
+    let script = "ls /scratch/kept 2>/dev/null; touch /scratch/kept; \
+        head -c 40000000 /dev/zero > /scratch/much 2>/dev/null || echo full; \
+        wc -c < /scratch/much";
+    let scratch = Scratch {
+        path: "/scratch".into(),
+        source: world.disk.path().join("scratch"),
+        size_bytes: Some(32 << 20),
+    };
+    let image = world.disk.path().join("scratch.ext4");
+    for (name, first) in [("first", "full"), ("second", "/scratch/kept")] {
+        let mut spec = world.spec(name, script);
+        spec.scratch.push(scratch.clone());
+        let started = world.runtime.create(&spec).unwrap();
+        assert_eq!(started.unenforced, Vec::<String>::new());
+        world.end_of(&spec.id);
+        let output = world.output(name);
+        assert_eq!(output.lines().next(), Some(first), "{output}");
+        let written: u64 = output.lines().last().unwrap().trim().parse().unwrap();
+        assert!((20_000_000..32 << 20).contains(&written), "{output}");
+    }
+    let held = std::process::Command::new("losetup").arg("-j").arg(&image).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&held.stdout), "", "a loop device stayed");
+}
+
+#[test]
 fn forbidden_calls_are_refused() {
     if !possible() {
         return;
