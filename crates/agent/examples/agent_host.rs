@@ -80,6 +80,8 @@ fn read(file: &Path) -> Result<Options, Box<dyn std::error::Error>> {
         subnet: text("subnet").parse()?,
         domain: None,
         address: None,
+        overlay: net::overlay::Mode::Auto,
+        overlay_port: net::overlay::TUNNEL_PORT,
         cluster: text("cluster").parse()?,
         services: text("services").parse()?,
         http: address("http")?,

@@ -276,6 +276,7 @@ async fn start_network(
         subnet: options.subnet,
         cluster: options.cluster,
         services: options.services,
+        between: options.between(),
         namespaces: namespaces.to_owned(),
     };
     let entries = kept.documents.iter().flat_map(|documents| &documents.assignment.entries);

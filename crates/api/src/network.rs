@@ -15,14 +15,16 @@ pub struct NetworkTable {
     pub generation: Generation,
     /// Services, sorted by environment and app.
     pub services: Vec<Service>,
-    /// All instances that exist, sorted: which address belongs to which environment.
+    /// All instances on hosts that are neither suspect nor taken for dead, sorted: which address
+    /// belongs to which environment. Connections with an address that leaves this list are reset.
     pub instances: Vec<InstanceAddress>,
-    /// All other hosts, sorted: which instances' addresses are behind which host.
+    /// All hosts that are not taken for dead, sorted: which instances' addresses are behind which
+    /// host. Each host leaves itself out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hosts: Vec<HostRoute>,
 }
 
-/// The way to another host's instances.
+/// The way to a host's instances.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub struct HostRoute {
     /// The host.

@@ -10,6 +10,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::nft::{NftError, render_removal};
+use crate::overlay::Mode;
 use crate::{Slug, nft, sysctl};
 
 /// One thing looked at.
@@ -51,6 +52,34 @@ pub fn doctor(slug: &Slug) -> Vec<Finding> {
     let mut findings = vec![packet_filter(slug), forwarding(), bridge_filter()];
     findings.extend(["bridge", "veth"].map(kernel_part));
     findings.extend(others(slug));
+    findings
+}
+
+/// Looks at what the network between hosts needs: the tunnel's driver, and that no other packet
+/// filter drops its datagrams (`port`) as they arrive.
+#[must_use]
+pub fn between_hosts(port: u16, mode: Mode) -> Vec<Finding> {
+    if mode == Mode::Direct {
+        return Vec::new();
+    }
+    let subject = "tunnel to other hosts";
+    let mut findings = vec![kernel_part("vxlan")];
+    let found = match nft::run(&["-j", "list", "ruleset"], "") {
+        Ok(listing) => tunnel_droppers(&listing, port),
+        Err(error) => return vec![broken(subject, format!("rules cannot be listed: {error}"))],
+    };
+    if found.is_empty() {
+        findings.push(fine(subject, format!("no packet filter drops UDP port {port}")));
+    }
+    findings.extend(found.into_iter().map(|Dropper { table, chain }| Finding {
+        subject,
+        level: Level::Broken,
+        detail: format!(
+            "chain {chain} of table {table} drops UDP port {port}, by which other hosts' \
+             instances are reached"
+        ),
+        hint: Some(format!("nft insert rule {table} {chain} udp dport {port} accept")),
+    }));
     findings
 }
 
@@ -177,6 +206,70 @@ pub fn forward_droppers(listing: &[u8], own: &str) -> Vec<Dropper> {
     objects.into_iter().flatten().filter_map(|object| drops(object.get("chain")?)).collect()
 }
 
+/// The chains through which UDP datagrams to `port` do not arrive, read from `nft -j list ruleset`:
+/// those at the input hook that drop by default and whose table accepts the port nowhere, and those
+/// with a rule that drops it. Rules that look at more than the port count as well, and what only
+/// runs of them decide (sets, sources) is not followed: a hint, not a proof.
+#[must_use]
+pub fn tunnel_droppers(listing: &[u8], port: u16) -> Vec<Dropper> {
+    let Ok(listing) = serde_json::from_slice::<Value>(listing) else { return Vec::new() };
+    let objects: Vec<&Value> =
+        listing.get("nftables").and_then(Value::as_array).into_iter().flatten().collect();
+    let text = |object: &Value, key: &str| object.get(key)?.as_str().map(str::to_owned);
+    let table = |object: &Value, key: &str| {
+        let family = text(object, "family").filter(|family| family == "ip" || family == "inet")?;
+        Some(Dropper {
+            table: format!("{family} {}", text(object, "table")?),
+            chain: text(object, key)?,
+        })
+    };
+    let mut found = Vec::new();
+    let mut accepting = Vec::new();
+    for rule in objects.iter().filter_map(|object| object.get("rule")) {
+        let Some(place) = table(rule, "chain") else { continue };
+        let parts = rule.get("expr").and_then(Value::as_array).map(Vec::as_slice);
+        let parts = parts.unwrap_or_default();
+        let has = |verdict: &str| parts.iter().any(|part| part.get(verdict).is_some());
+        if !parts.iter().any(|part| is_to_port(part, port)) {
+            continue;
+        }
+        if has("accept") {
+            accepting.push(place.table);
+        } else if has("drop") || has("reject") {
+            found.push(place);
+        }
+    }
+    let chains = objects.iter().filter_map(|object| object.get("chain"));
+    found.extend(chains.filter_map(|chain| {
+        let arriving = text(chain, "hook")? == "input" && text(chain, "policy")? == "drop";
+        table(chain, "name").filter(|place| arriving && !accepting.contains(&place.table))
+    }));
+    found
+}
+
+/// Whether an expression of a rule matches UDP datagrams to a port.
+fn is_to_port(part: &Value, port: u16) -> bool {
+    let Some(matching) = part.get("match") else { return false };
+    let payload = matching.pointer("/left/payload");
+    let at = |key: &str| payload.and_then(|payload| payload.get(key)).and_then(Value::as_str);
+    let about = matches!(at("protocol"), Some("udp" | "th")) && at("field") == Some("dport");
+    about && matching.get("right").is_some_and(|right| covers(right, port))
+}
+
+/// Whether a number, range or set of nft's JSON has a port in it.
+fn covers(right: &Value, port: u16) -> bool {
+    let number = |value: &Value| value.as_u64();
+    if let Some(exact) = number(right) {
+        return exact == u64::from(port);
+    }
+    if let Some([low, high]) = right.get("range").and_then(Value::as_array).map(Vec::as_slice) {
+        let inside = |low, high| (low..=high).contains(&u64::from(port));
+        return number(low).zip(number(high)).is_some_and(|(low, high)| inside(low, high));
+    }
+    let members = right.get("set").and_then(Value::as_array);
+    members.into_iter().flatten().any(|member| covers(member, port))
+}
+
 /// Whether iptables' old engine, which nft does not show, drops forwarded packets. It is asked only
 /// when its table exists, since asking would make it.
 fn legacy_drops() -> bool {
@@ -223,5 +316,37 @@ mod tests {
         assert_eq!(found, [Dropper { table: "ip filter".into(), chain: "FORWARD".into() }]);
         assert!(accepting(&found[0]).starts_with("iptables -I FORWARD -i fv+"));
         assert!(forward_droppers(b"not json", "x").is_empty());
+    }
+
+    #[test]
+    fn who_drops_the_tunnel_is_named() {
+        let chain = |name: &str, policy: &str| {
+            format!(
+                r#"{{"chain":{{"family":"inet","table":"fw","name":"{name}","hook":"input",
+                   "policy":"{policy}"}}}}"#
+            )
+        };
+        let rule = |right: &str, verdict: &str| {
+            format!(
+                r#"{{"rule":{{"family":"inet","table":"fw","chain":"in","expr":[
+                   {{"match":{{"op":"==","left":{{"payload":{{"protocol":"udp","field":"dport"}}}},
+                   "right":{right}}}}},{{"{verdict}":null}}]}}}}"#
+            )
+        };
+        let named = |objects: &[String]| {
+            let listing = format!(r#"{{"nftables":[{}]}}"#, objects.join(","));
+            let found = tunnel_droppers(listing.as_bytes(), 4789);
+            found.into_iter().map(|dropper| dropper.chain).collect::<Vec<_>>()
+        };
+        assert_eq!(named(&[chain("in", "drop")]), ["in"]);
+        assert_eq!(named(&[chain("in", "accept")]), [""; 0]);
+        for right in ["4789", r#"{"set":[53,4789]}"#, r#"{"range":[4000,5000]}"#] {
+            assert_eq!(named(&[chain("in", "drop"), rule(right, "accept")]), [""; 0], "{right}");
+            assert_eq!(named(&[chain("in", "accept"), rule(right, "drop")]), ["in"], "{right}");
+        }
+        for right in ["53", r#"{"set":[53,{"range":[1,9]}]}"#] {
+            assert_eq!(named(&[chain("in", "drop"), rule(right, "accept")]), ["in"], "{right}");
+        }
+        assert_eq!(named(&["garbage".to_owned()]), [""; 0]);
     }
 }

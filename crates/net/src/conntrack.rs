@@ -5,6 +5,7 @@
 //! knows nothing of it and answers with a reset. Changes no rule.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 
 use netlink_packet_core::{NLA_TYPE_MASK, Nla};
@@ -22,19 +23,22 @@ const CTA_ZONE: u16 = 18;
 /// Deletions per datagram: about 80 bytes each, so some 20 KiB, far below a socket's send buffer.
 const BATCH: usize = 256;
 
-/// Deletes every tracked IPv4 connection of the calling thread's network namespace in which
-/// `address` takes part, before or after translation. Gives how many there were.
+/// Deletes every tracked IPv4 connection of the calling thread's network namespace in which one of
+/// `addresses` takes part, before or after translation. Gives how many there were.
 ///
 /// # Errors
 /// When the kernel cannot be asked or refuses; entries that end meanwhile are no error.
-pub fn forget(address: Ipv4Addr) -> Result<usize, NetlinkError> {
+pub fn forget(addresses: &BTreeSet<Ipv4Addr>) -> Result<usize, NetlinkError> {
+    if addresses.is_empty() {
+        return Ok(0);
+    }
     let mut socket = Socket::open(Family::Netfilter)?;
     let requests = RefCell::new(Vec::new());
     socket.dump(
         "listing tracked connections",
         &request(ConntrackMessage::Get(Vec::new())),
         || requests.borrow_mut().clear(),
-        |message| requests.borrow_mut().extend(deletion(message, address)),
+        |message| requests.borrow_mut().extend(deletion(message, addresses)),
     )?;
     let requests = requests.into_inner();
     let mut deleted = 0;
@@ -52,14 +56,17 @@ fn request(message: ConntrackMessage) -> Request<NetfilterMessage> {
     Request::new(NetfilterMessage::new(header, message), 0)
 }
 
-/// The request that deletes the entry a message describes, if `address` is in it.
-fn deletion(message: NetfilterMessage, address: Ipv4Addr) -> Option<Request<NetfilterMessage>> {
+/// The request that deletes the entry a message describes, if one of `addresses` is in it.
+fn deletion(
+    message: NetfilterMessage,
+    addresses: &BTreeSet<Ipv4Addr>,
+) -> Option<Request<NetfilterMessage>> {
     let NetfilterMessageInner::Conntrack(ConntrackMessage::New(mut entry)) = message.inner else {
         return None;
     };
     let involved = entry.iter().any(|attribute| match attribute {
         ConntrackAttribute::CtaTupleOrig(tuple) | ConntrackAttribute::CtaTupleReply(tuple) => {
-            names(tuple, address)
+            names(tuple, addresses)
         }
         _ => false,
     });
@@ -74,7 +81,7 @@ fn deletion(message: NetfilterMessage, address: Ipv4Addr) -> Option<Request<Netf
     involved.then(|| request(ConntrackMessage::Delete(entry)))
 }
 
-fn names(tuple: &[Tuple], address: Ipv4Addr) -> bool {
+fn names(tuple: &[Tuple], wanted: &BTreeSet<Ipv4Addr>) -> bool {
     let mut addresses = tuple.iter().filter_map(|part| match part {
         Tuple::Ip(addresses) => Some(addresses),
         _ => None,
@@ -82,7 +89,7 @@ fn names(tuple: &[Tuple], address: Ipv4Addr) -> bool {
     addresses.any(|sides| {
         sides.iter().any(|side| match side {
             IPTuple::SourceAddress(found) | IPTuple::DestinationAddress(found) => {
-                *found == IpAddr::V4(address)
+                matches!(found, IpAddr::V4(found) if wanted.contains(found))
             }
             _ => false,
         })

@@ -16,6 +16,7 @@ pub mod link;
 pub mod namespace;
 mod netlink;
 pub mod nft;
+pub mod overlay;
 mod slug;
 pub mod sysctl;
 

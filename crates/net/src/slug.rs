@@ -48,6 +48,12 @@ impl Slug {
         format!("fh{}", self.0)
     }
 
+    /// Name of the VXLAN device that leads to other hosts, `fx<slug>`.
+    #[must_use]
+    pub fn tunnel(&self) -> String {
+        format!("fx{}", self.0)
+    }
+
     /// Name of the nftables table (family inet), `freehold_<slug>`.
     #[must_use]
     pub fn table(&self) -> String {
@@ -103,6 +109,12 @@ pub(crate) fn instance_mac(address: Ipv4Addr) -> [u8; 6] {
 pub(crate) fn host_mac(address: Ipv4Addr) -> [u8; 6] {
     let [a, b, c, d] = address.octets();
     [0x06, 0xf4, a, b, c, d]
+}
+
+/// Hardware address of a host's tunnel, from its gateway's address: other hosts compute it.
+pub(crate) fn tunnel_mac(gateway: Ipv4Addr) -> [u8; 6] {
+    let [a, b, c, d] = gateway.octets();
+    [0x0a, 0xf4, a, b, c, d]
 }
 
 #[cfg(test)]

@@ -5,11 +5,12 @@ use std::collections::BTreeSet;
 use std::net::{SocketAddr, SocketAddrV4};
 
 use api::assignment::{Entry, Wanted};
+use api::host::Host;
 use api::id::{AppName, EnvironmentName, Generation, HostId, InstanceId};
 use api::ingress::{Backend, BackendRef, Certificate, Endpoint, IngressTable, Route};
 use api::ingress::{TcpListen, TcpRoute};
 use api::manifest::{Protocol, Spec};
-use api::network::{InstanceAddress, NetworkTable, Service};
+use api::network::{HostRoute, InstanceAddress, NetworkTable, Service};
 use api::status::InstanceState;
 
 use crate::snapshot::{Place, Snapshot};
@@ -33,7 +34,12 @@ pub fn tables(snapshot: &Snapshot) -> Tables {
         ingress: IngressTable::default(),
         serving: BTreeSet::new(),
     };
-    for (_, entry) in snapshot.entries() {
+    tables.network.hosts = hosts(snapshot);
+    for (host, entry) in snapshot.entries() {
+        // Who speaks to these is reset: nobody answers there.
+        if snapshot.is_down(host) || snapshot.suspects.contains(host) {
+            continue;
+        }
         tables.network.instances.push(InstanceAddress {
             instance: entry.instance.clone(),
             app: entry.app.clone(),
@@ -78,6 +84,18 @@ pub fn tables(snapshot: &Snapshot) -> Tables {
     tables
 }
 
+/// The ways to all hosts that are not taken for dead. One table serves all: each host leaves itself
+/// out.
+fn hosts(snapshot: &Snapshot) -> Vec<HostRoute> {
+    let alive = snapshot.hosts.values().filter(|host| !host.is_down());
+    let route = |host: &Host| HostRoute {
+        host: host.name.clone(),
+        address: host.address,
+        subnet: host.subnet,
+    };
+    alive.map(route).collect()
+}
+
 /// The environment that a route of an app leads to. Several may name the same one (a manifest that
 /// does not override its routes): it leads to the last of the pipeline in which the app was ever
 /// completely rolled out, so that a promotion takes it over when it is done, and an outage never
@@ -110,6 +128,7 @@ fn serves(snapshot: &Snapshot, host: &HostId, entry: &Entry) -> bool {
     let status = snapshot.instance_status(host, &entry.instance);
     entry.wanted == Wanted::Run
         && !snapshot.is_down(host)
+        && !snapshot.suspects.contains(host)
         && status.is_some_and(|status| status.state == InstanceState::Healthy)
 }
 
@@ -188,3 +207,6 @@ pub fn finish(tables: &mut Tables, generation: Generation, certificates: Vec<Cer
     tables.ingress.generation = generation;
     tables.ingress.certificates = certificates;
 }
+
+#[cfg(test)]
+mod tests;

@@ -46,10 +46,14 @@ pub(super) async fn containers(orders: &mpsc::Sender<Order>, runtime: &Arc<HostR
 
 /// Removes what an agent left that did not get as far as running anything.
 pub(super) async fn leftovers(options: &Options) {
-    let (slug, namespaces) = (options.slug.clone(), options.run_dir.join("namespaces"));
+    let (slug, cluster) = (options.slug.clone(), options.cluster);
+    let namespaces = options.run_dir.join("namespaces");
     let remove = move || {
         if let Err(error) = net::link::remove_all(&slug, &namespaces) {
             tracing::debug!(error = told(&error), "removing links");
+        }
+        if let Err(error) = net::overlay::remove(&slug, cluster) {
+            tracing::debug!(error = told(&error), "removing the ways to other hosts");
         }
         if let Err(error) = net::nft::apply(&net::nft::render_removal(&slug)) {
             tracing::debug!(error = told(&error), "removing the packet filter");

@@ -153,14 +153,25 @@ impl Dispatcher {
         });
     }
 
-    /// Puts the newest network table in place, one after the other.
+    /// Puts the newest network table in place, one after the other. One whose hosts cannot be
+    /// reached yet is not acknowledged, and a newer one does not wait for it.
     async fn put_in_place(&self, mut tables: watch::Receiver<Arc<NetworkTable>>) {
         self.acknowledge_network(tables.borrow_and_update().generation);
-        while tables.changed().await.is_ok() {
+        let mut newer = tables.changed().await.is_ok();
+        while newer {
             let table = tables.borrow_and_update().clone();
             let generation = table.generation;
-            self.network.set_table((*table).clone()).await;
-            self.acknowledge_network(generation);
+            let ways = self.network.set_table((*table).clone()).await;
+            newer = tokio::select! {
+                biased;
+                // Cancel-safe: only waits.
+                () = self.network.reached(ways) => {
+                    self.acknowledge_network(generation);
+                    tables.changed().await.is_ok()
+                }
+                // Cancel-safe: a change stays marked until it is looked at.
+                newer = tables.changed() => newer.is_ok(),
+            };
         }
     }
 

@@ -8,11 +8,12 @@ use api::host::{Capacity, DomainPath};
 use api::id::HostId;
 use ipnet::Ipv4Net;
 use net::Slug;
+use net::overlay::Mode;
 
 use crate::images::ImagesError;
 use crate::ingress::IngressError;
 use crate::link::LinkError;
-use crate::network::NetworkError;
+use crate::network::{Between, NetworkError};
 use crate::runtime::RuntimeError;
 use crate::state::{DirectoryError, VaultError};
 
@@ -41,6 +42,10 @@ pub struct Options {
     pub domain: Option<DomainPath>,
     /// Where other hosts reach it, where it was told.
     pub address: Option<Ipv4Addr>,
+    /// How packets go to other hosts' instances; the same on all hosts.
+    pub overlay: Mode,
+    /// The UDP port of the tunnel between hosts; the same on all hosts.
+    pub overlay_port: u16,
     /// The addresses of all instances of the cluster.
     pub cluster: Ipv4Net,
     /// The addresses of services.
@@ -59,6 +64,14 @@ pub struct Options {
     pub ephemeral: bool,
     /// What the host has to give, where the operator knows better.
     pub capacity: Option<Capacity>,
+}
+
+impl Options {
+    /// This host on the network between hosts; none where nobody else could reach it.
+    pub(super) fn between(&self) -> Option<Between> {
+        let address = self.address.filter(|address| !address.is_loopback())?;
+        Some(Between { address, mode: self.overlay, port: self.overlay_port })
+    }
 }
 
 /// Why an agent did not start.

@@ -1,10 +1,12 @@
 //! The network of this host as the rest of the agent uses it.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use api::id::{Generation, InstanceId};
 use api::network::NetworkTable;
@@ -14,17 +16,25 @@ use net::address::{Collision, check_free, gateway, occupied};
 use net::link::{
     Bridge, InstanceLink, LinkError, attach, detach, ensure_bridge, ports, remove_all,
 };
-use net::nft::{Base, NftError};
+use net::nft::{Base, NftError, Tunnel};
+use net::overlay::{self, Mode, Overlay, OverlayError, Peer};
 use net::sysctl::{Forwarding, SysctlError, ensure_forwarding};
 use net::{NetlinkError, Slug};
 use parking_lot::Mutex;
 
 use super::filter::{Filter, FilterError};
 use super::wanted::{LocalInstance, Wanted};
+use super::ways::Ways;
 use crate::dns::{DnsError, DnsServer, NameTable, parse_resolvers};
+use crate::failure::told;
 
-/// The largest packet inside a host: the Ethernet default, so that nothing is cut on its way out.
+/// The largest packet inside a host without others: the Ethernet default, so that nothing is cut on
+/// its way out.
 const MTU: u32 = 1500;
+
+/// How long a new table waits for the ways to new hosts before the packet filter lets traffic go
+/// there; they take milliseconds, and if they fail, what stays on this host must not wait.
+const OPEN_WITHIN: Duration = Duration::from_secs(1);
 
 /// Why the host's network is not there.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +54,9 @@ pub enum NetworkError {
     /// The packet filter was refused.
     #[error("set up the packet filter")]
     Filter(#[from] FilterError),
+    /// Other hosts cannot be reached.
+    #[error("set up the ways to other hosts")]
+    Overlay(#[from] OverlayError),
     /// The packet filter could not be removed.
     #[error("remove the packet filter")]
     Remove(#[from] NftError),
@@ -75,8 +88,41 @@ pub struct NetworkOptions {
     pub cluster: Ipv4Net,
     /// The addresses of services.
     pub services: Ipv4Net,
+    /// The network between hosts; none for a host that is alone.
+    pub between: Option<Between>,
     /// A directory on tmpfs for files with namespaces.
     pub namespaces: PathBuf,
+}
+
+/// This host on the network between hosts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Between {
+    /// Its address there, as other hosts know it.
+    pub address: Ipv4Addr,
+    /// How packets go; the same on all hosts.
+    pub mode: Mode,
+    /// The tunnel's UDP port; the same on all hosts.
+    pub port: u16,
+}
+
+impl NetworkOptions {
+    fn overlay(&self) -> Option<Overlay> {
+        let Between { address, mode, port } = self.between?;
+        let (cluster, subnet) = (self.cluster, self.subnet);
+        Some(Overlay { slug: self.slug.clone(), address, mode, port, cluster, subnet })
+    }
+
+    fn base(&self) -> Base {
+        let overlay = self.overlay().filter(|overlay| overlay.mode != Mode::Direct);
+        Base {
+            slug: self.slug.clone(),
+            subnet: self.subnet,
+            cluster: self.cluster,
+            services: self.services,
+            tunnel: overlay
+                .map(|overlay| Tunnel { port: overlay.port, identifier: overlay.identifier() }),
+        }
+    }
 }
 
 /// The host's network.
@@ -87,6 +133,16 @@ pub struct Network {
     wanted: Mutex<Arc<Wanted>>,
     names: Arc<ArcSwap<NameTable>>,
     filter: Filter,
+    ways: Option<Ways>,
+    /// The largest packet of instances.
+    mtu: u32,
+}
+
+/// What [`Network::start`] made.
+struct Made {
+    filter: Filter,
+    ways: Option<Ways>,
+    mtu: u32,
 }
 
 impl Network {
@@ -98,22 +154,17 @@ impl Network {
     pub async fn start(options: NetworkOptions, wanted: Wanted) -> Result<Self, NetworkError> {
         let gateway = gateway(options.subnet);
         let wanted = Arc::new(wanted);
-        let base = Base {
-            slug: options.slug.clone(),
-            subnet: options.subnet,
-            cluster: options.cluster,
-            services: options.services,
-        };
-        let filter = {
+        let Made { filter, ways, mtu } = {
             let (options, wanted) = (options.clone(), wanted.clone());
-            blocking(move || set_up(&options, &base, &wanted)).await??
+            blocking(move || set_up(&options, &wanted)).await??
         };
         let names = Arc::new(ArcSwap::from_pointee(wanted.names()));
         let resolv = fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
         let resolvers = parse_resolvers(&resolv, gateway.into());
         let dns = DnsServer::bind((gateway, 53).into(), names.clone(), resolvers).await?;
         tokio::spawn(dns.run());
-        Ok(Self { options, gateway, wanted: Mutex::new(wanted), names, filter })
+        let wanted = Mutex::new(wanted);
+        Ok(Self { options, gateway, wanted, names, filter, ways, mtu })
     }
 
     /// The address of the host as containers know it; DNS answers there.
@@ -134,10 +185,43 @@ impl Network {
         self.wanted.lock().table.generation
     }
 
-    /// Takes a new table; returns when packet filter and DNS have it.
-    pub async fn set_table(&self, table: NetworkTable) {
+    /// Takes a new table; returns when packet filter and DNS have it, with the number of its ways
+    /// to other hosts for [`Network::reached`]. New hosts are reached before the filter lets traffic
+    /// go there, and connections with instances that left are reset once nothing new goes there.
+    pub async fn set_table(&self, table: NetworkTable) -> u64 {
+        let before = self.wanted.lock().clone();
+        let gone = before.gone(&table);
+        let after = Wanted { table: table.clone(), ..Wanted::default() }.peers();
+        if let Some(ways) = &self.ways {
+            let number = ways.want(both(before.peers(), &after));
+            // One that fails is tried again while everything else goes on.
+            let _ = tokio::time::timeout(OPEN_WITHIN, ways.reached(number)).await;
+        }
         let number = self.change(|wanted| wanted.table = table);
         self.filter.loaded(number).await;
+        self.reset(gone).await;
+        self.ways.as_ref().map_or(0, |ways| ways.want(after))
+    }
+
+    /// Waits until the hosts of that number's table are reached.
+    pub async fn reached(&self, number: u64) {
+        if let Some(ways) = &self.ways {
+            ways.reached(number).await;
+        }
+    }
+
+    /// Ends what goes on with addresses that nobody has any more.
+    async fn reset(&self, gone: BTreeSet<Ipv4Addr>) {
+        if gone.is_empty() {
+            return;
+        }
+        match blocking(move || net::conntrack::forget(&gone)).await {
+            Ok(Ok(0)) | Err(_) => {}
+            Ok(Ok(count)) => tracing::info!(count, "reset connections with instances that left"),
+            Ok(Err(error)) => {
+                tracing::warn!(error = told(&error), "resetting connections");
+            }
+        }
     }
 
     /// Says which instances are to have a place in the network, from now on; returns the number to
@@ -172,7 +256,7 @@ impl Network {
             namespace: self.namespace(instance),
             address,
             gateway: self.gateway,
-            mtu: MTU,
+            mtu: self.mtu,
         };
         blocking(move || attach(&link)).await??;
         Ok(())
@@ -232,8 +316,10 @@ impl Network {
         let options = self.options.clone();
         blocking(move || {
             let links = remove_all(&options.slug, &options.namespaces);
+            let ways = overlay::remove(&options.slug, options.cluster);
             net::nft::apply(&net::nft::render_removal(&options.slug))?;
             links?;
+            ways?;
             Ok(())
         })
         .await?
@@ -251,11 +337,16 @@ impl Network {
     }
 }
 
-fn set_up(
-    options: &NetworkOptions,
-    base: &Base,
-    wanted: &Arc<Wanted>,
-) -> Result<Filter, NetworkError> {
+/// Both sets, but of two hosts with the same subnet only the new one.
+fn both(before: BTreeSet<Peer>, after: &BTreeSet<Peer>) -> BTreeSet<Peer> {
+    let taken: BTreeSet<Ipv4Net> = after.iter().map(|peer| peer.subnet).collect();
+    let mut both = after.clone();
+    both.extend(before.into_iter().filter(|peer| !taken.contains(&peer.subnet)));
+    both
+}
+
+fn set_up(options: &NetworkOptions, wanted: &Arc<Wanted>) -> Result<Made, NetworkError> {
+    let (base, overlay) = (options.base(), options.overlay());
     // Links of an earlier run of ours are no strangers.
     let own: Vec<String> = ports(&options.slug)?.into_iter().map(|port| port.name).collect();
     let mut existing = occupied(&options.slug)?;
@@ -270,16 +361,13 @@ fn set_up(
         );
     }
     // The filter comes first: nothing is ever reachable without it.
-    let filter = Filter::start(base, wanted)?;
+    let mtu = overlay.as_ref().map_or(Ok(MTU), overlay::mtu)?;
+    let filter = Filter::start(&base, wanted)?;
     let prefix = options.subnet.prefix_len();
     let address = Ipv4Net::new_assert(base.gateway(), prefix);
-    ensure_bridge(&Bridge {
-        slug: options.slug.clone(),
-        address,
-        services: base.services,
-        mtu: MTU,
-    })?;
-    Ok(filter)
+    ensure_bridge(&Bridge { slug: options.slug.clone(), address, services: base.services, mtu })?;
+    let ways = overlay.map(|overlay| Ways::start(overlay, wanted.peers())).transpose()?;
+    Ok(Made { filter, ways, mtu })
 }
 
 async fn blocking<T: Send + 'static>(

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 use api::id::{EnvironmentName, InstanceId};
-use api::network::NetworkTable;
+use api::network::{HostRoute, NetworkTable};
 use net::nft::{Base, Group, Groups, Instance, Protocol, Ruleset, ServiceAddress, TooManyGroups};
+use net::overlay::Peer;
 
 use crate::dns::NameTable;
 
@@ -48,15 +49,36 @@ impl Wanted {
                 continue;
             }
             // Elsewhere: its host confines it; here it only has to be known whose it is.
-            used.insert(groups.of(known.environment.as_str())?);
+            let group = groups.of(known.environment.as_str())?;
+            used.insert(group);
+            rules.elsewhere.insert(known.address, group);
         }
         for local in self.local.values() {
             let group = groups.of(local.environment.as_str())?;
             used.insert(group);
             rules.instances.insert(local.address, Instance { group, egress: true });
         }
+        let others = self.table.hosts.iter().filter(|host| host.subnet != base.subnet);
+        rules.hosts = others.map(|host| (host.subnet, host.address)).collect();
         rules.allowed = used.into_iter().map(|group| (group, group)).collect();
         Ok(rules)
+    }
+
+    /// All hosts of the table; this one may be among them.
+    #[must_use]
+    pub fn peers(&self) -> BTreeSet<Peer> {
+        let peer = |host: &HostRoute| Peer { subnet: host.subnet, address: host.address };
+        self.table.hosts.iter().map(peer).collect()
+    }
+
+    /// The addresses of instances that are in this table and not in `next`. Who is removed in an
+    /// orderly way leaves the services first, so these either ended or left for a fault.
+    #[must_use]
+    pub fn gone(&self, next: &NetworkTable) -> BTreeSet<Ipv4Addr> {
+        let addresses = |table: &NetworkTable| -> BTreeSet<Ipv4Addr> {
+            table.instances.iter().map(|instance| instance.address).collect()
+        };
+        &addresses(&self.table) - &addresses(next)
     }
 
     /// The names.
@@ -75,8 +97,8 @@ impl Wanted {
 
 #[cfg(test)]
 mod tests {
-    use api::id::{AppName, Generation};
-    use api::network::Service;
+    use api::id::{AppName, Generation, HostId};
+    use api::network::{InstanceAddress, Service};
     use net::Slug;
 
     use super::*;
@@ -87,6 +109,7 @@ mod tests {
             subnet: "10.128.0.0/24".parse().unwrap(),
             cluster: "10.128.0.0/10".parse().unwrap(),
             services: "10.127.0.0/16".parse().unwrap(),
+            tunnel: None,
         }
     }
 
@@ -113,6 +136,44 @@ mod tests {
         wanted.local.pop_first();
         let fewer = wanted.rules(&base(), &mut groups).unwrap();
         assert_eq!(fewer.instances[&Ipv4Addr::new(10, 128, 0, 4)].group, group(4));
+    }
+
+    #[test]
+    fn what_is_on_other_hosts_is_known_but_not_confined_here() {
+        let known = |id: &str, address: &str| InstanceAddress {
+            instance: InstanceId::new(id).unwrap(),
+            app: AppName::new("shop").unwrap(),
+            environment: EnvironmentName::new("staging").unwrap(),
+            address: address.parse().unwrap(),
+        };
+        let route = |host: &str, address: &str, subnet: &str| HostRoute {
+            host: HostId::new(host).unwrap(),
+            address: address.parse().unwrap(),
+            subnet: subnet.parse().unwrap(),
+        };
+        let table = NetworkTable {
+            generation: Generation(1),
+            instances: vec![known("a", "10.128.0.2"), known("b", "10.128.1.2")],
+            hosts: vec![
+                route("here", "192.0.2.1", "10.128.0.0/24"),
+                route("there", "192.0.2.2", "10.128.1.0/24"),
+            ],
+            ..NetworkTable::default()
+        };
+        let mut wanted = Wanted { table, ..Wanted::default() };
+        let id = InstanceId::new("a").unwrap();
+        wanted.local.insert(id, local("staging", 2));
+        let rules = wanted.rules(&base(), &mut Groups::default()).unwrap();
+        assert_eq!(rules.instances.len(), 1);
+        let there = Ipv4Addr::new(10, 128, 1, 2);
+        let group = rules.instances[&Ipv4Addr::new(10, 128, 0, 2)].group;
+        assert_eq!(rules.elsewhere, BTreeMap::from([(there, group)]));
+        let host = ("10.128.1.0/24".parse().unwrap(), Ipv4Addr::new(192, 0, 2, 2));
+        assert_eq!(rules.hosts, BTreeMap::from([host]));
+        let mut next = wanted.table.clone();
+        next.instances.pop();
+        assert_eq!(wanted.gone(&next), BTreeSet::from([there]));
+        assert_eq!(wanted.gone(&wanted.table), BTreeSet::new());
     }
 
     #[test]

@@ -8,6 +8,7 @@ use api::host::DomainPath;
 use api::id::HostId;
 use ipnet::Ipv4Net;
 use net::Slug;
+use net::overlay::{Mode, TUNNEL_PORT};
 
 use super::process::{Supervised, finished, runtime, start_log, stop_signal};
 use crate::failure::Failure;
@@ -48,6 +49,16 @@ pub(crate) struct Arguments {
     /// Where other hosts reach it
     #[arg(long, value_name = "IP")]
     pub address: Option<Ipv4Addr>,
+    /// How packets go to other hosts' instances: auto (direct where hosts share a segment), vxlan or
+    /// direct; the same on all hosts
+    #[arg(long, value_name = "MODE", default_value_t)]
+    pub overlay: Mode,
+    /// The UDP port of the tunnel between hosts; the same on all hosts
+    #[arg(long, value_name = "PORT", default_value_t = TUNNEL_PORT)]
+    pub overlay_port: u16,
+    /// The UDP port on which hosts probe each other; the same on all hosts
+    #[arg(long, value_name = "PORT", default_value_t = PROBE_PORT)]
+    pub probe_port: u16,
     /// The addresses of all instances of the cluster
     #[arg(long, value_name = "CIDR")]
     pub instance_range: Ipv4Net,
@@ -85,6 +96,8 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         subnet: arguments.subnet,
         domain: arguments.domain,
         address: arguments.address,
+        overlay: arguments.overlay,
+        overlay_port: arguments.overlay_port,
         cluster: arguments.instance_range,
         services: arguments.service_range,
         http: arguments.http,
@@ -93,6 +106,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         shim_args: vec!["shim".to_owned()],
         proxy_args: vec!["proxy".to_owned(), "--access-log".to_owned(), access_log],
         ephemeral: arguments.ephemeral,
+        probe: arguments.address.map(|ip| SocketAddr::new(ip.into(), arguments.probe_port)),
         capacity: None,
     };
     runtime()?.block_on(async {

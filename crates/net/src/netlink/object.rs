@@ -5,8 +5,13 @@ use std::net::{IpAddr, Ipv4Addr};
 use ipnet::Ipv4Net;
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::address::{AddressAttribute, AddressMessage};
-use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkInfo, LinkMessage};
-use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteMessage, RouteType};
+use netlink_packet_route::link::{
+    InfoData, InfoVxlan, LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
+};
+use netlink_packet_route::neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourMessage};
+use netlink_packet_route::route::{
+    RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteType,
+};
 
 /// A link as the kernel describes it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -22,6 +27,32 @@ pub(crate) struct Link {
     pub(crate) group: u32,
     /// `bridge`, `veth`, … where the kind is known.
     pub(crate) kind: Option<String>,
+    /// The settings of a VXLAN device.
+    pub(crate) vxlan: Option<Vxlan>,
+}
+
+/// The settings of a VXLAN device that tell one from another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Vxlan {
+    pub(crate) id: u32,
+    pub(crate) local: Ipv4Addr,
+    pub(crate) port: u16,
+    pub(crate) learning: bool,
+}
+
+impl Default for Vxlan {
+    fn default() -> Self {
+        Self { id: 0, local: Ipv4Addr::UNSPECIFIED, port: 0, learning: true }
+    }
+}
+
+/// A neighbour entry (network address → hardware address) or, in the bridge family, a forwarding
+/// entry (hardware address → tunnel's end) as the kernel describes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Neighbour {
+    pub(crate) link: u32,
+    pub(crate) mac: Vec<u8>,
+    pub(crate) address: Ipv4Addr,
 }
 
 /// A route as the kernel describes it.
@@ -31,6 +62,14 @@ pub(crate) struct Route {
     /// The outgoing link; absent for multipath and unreachable routes.
     pub(crate) link: Option<u32>,
     pub(crate) local: bool,
+    /// The next hop; absent where the destination is on the link.
+    pub(crate) gateway: Option<Ipv4Addr>,
+    /// The sender's address the host prefers.
+    pub(crate) source: Option<Ipv4Addr>,
+    /// Who made it (linux/rtnetlink.h, RTPROT_*).
+    pub(crate) protocol: u8,
+    /// Whether it is in the main table.
+    pub(crate) main: bool,
 }
 
 /// The link a message describes, if it describes one.
@@ -51,15 +90,55 @@ pub(super) fn link(message: RouteNetlinkMessage) -> Option<Link> {
             LinkAttribute::Address(mac) => link.mac = mac,
             LinkAttribute::Group(group) => link.group = group,
             LinkAttribute::LinkInfo(infos) => {
-                link.kind = infos.into_iter().find_map(|info| match info {
-                    LinkInfo::Kind(kind) => Some(kind.to_string()),
-                    _ => None,
-                });
+                for info in infos {
+                    match info {
+                        LinkInfo::Kind(kind) => link.kind = Some(kind.to_string()),
+                        LinkInfo::Data(InfoData::Vxlan(data)) => link.vxlan = Some(vxlan(data)),
+                        _ => {}
+                    }
+                }
             }
             _ => {}
         }
     }
     Some(link)
+}
+
+fn vxlan(data: Vec<InfoVxlan>) -> Vxlan {
+    let mut found = Vxlan::default();
+    for info in data {
+        match info {
+            InfoVxlan::Id(id) => found.id = id,
+            InfoVxlan::Local(local) => found.local = local,
+            InfoVxlan::Port(port) => found.port = port,
+            InfoVxlan::Learning(learning) => found.learning = learning,
+            _ => {}
+        }
+    }
+    found
+}
+
+/// The neighbour or forwarding entry a message describes; none without both addresses.
+pub(super) fn neighbour(message: RouteNetlinkMessage) -> Option<Neighbour> {
+    let RouteNetlinkMessage::NewNeighbour(NeighbourMessage { header, attributes, .. }) = message
+    else {
+        return None;
+    };
+    let (mut mac, mut address) = (None, None);
+    for attribute in attributes {
+        match attribute {
+            NeighbourAttribute::LinkLayerAddress(bytes) => mac = Some(bytes),
+            NeighbourAttribute::Destination(NeighbourAddress::Inet(found)) => {
+                address = Some(found);
+            }
+            // The bridge family's entries are bytes to the packet library.
+            NeighbourAttribute::Destination(NeighbourAddress::Other(bytes)) => {
+                address = <[u8; 4]>::try_from(bytes).ok().map(Ipv4Addr::from);
+            }
+            _ => {}
+        }
+    }
+    Some(Neighbour { link: header.ifindex, mac: mac?, address: address? })
 }
 
 /// The IPv4 address a message describes, with the index of its link.
@@ -87,9 +166,11 @@ pub(super) fn route(message: RouteNetlinkMessage) -> Option<Route> {
         return None;
     };
     let mut destination = Ipv4Addr::UNSPECIFIED;
-    let mut link = None;
+    let (mut link, mut gateway, mut source) = (None, None, None);
     for attribute in attributes {
         match attribute {
+            RouteAttribute::Gateway(RouteAddress::Inet(address)) => gateway = Some(address),
+            RouteAttribute::PrefSource(RouteAddress::Inet(address)) => source = Some(address),
             RouteAttribute::Destination(RouteAddress::Inet(address)) => destination = address,
             // Another family's route.
             RouteAttribute::Destination(_) => return None,
@@ -98,5 +179,13 @@ pub(super) fn route(message: RouteNetlinkMessage) -> Option<Route> {
         }
     }
     let destination = Ipv4Net::new(destination, header.destination_prefix_length).ok()?;
-    Some(Route { destination, link, local: header.kind != RouteType::Unicast })
+    Some(Route {
+        destination,
+        link,
+        local: header.kind != RouteType::Unicast,
+        gateway,
+        source,
+        protocol: header.protocol.into(),
+        main: header.table == RouteHeader::RT_TABLE_MAIN,
+    })
 }

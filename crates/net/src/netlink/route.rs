@@ -45,7 +45,7 @@ impl RouteSocket {
         Socket::open(Family::Route).map(Self)
     }
 
-    fn one(
+    pub(super) fn one(
         &mut self,
         doing: &str,
         request: Request<RouteNetlinkMessage>,
@@ -55,6 +55,14 @@ impl RouteSocket {
         let verdict = first(&verdicts, doing)?;
         verdict.check(doing, fine)?;
         Ok(verdict.errno)
+    }
+
+    /// Runs requests that have no reply but their verdicts.
+    pub(super) fn exchange(
+        &mut self,
+        requests: Vec<Request<RouteNetlinkMessage>>,
+    ) -> Result<Vec<Verdict>, NetlinkError> {
+        self.0.exchange(requests, |_, _| ())
     }
 
     /// The link called `name`, if there is one.
@@ -252,7 +260,7 @@ impl RouteSocket {
         self.list("listing routes", &request, object::route)
     }
 
-    fn list<T>(
+    pub(super) fn list<T>(
         &mut self,
         doing: &str,
         request: &Request<RouteNetlinkMessage>,
@@ -273,7 +281,7 @@ fn first<'a>(verdicts: &'a [Verdict], doing: &str) -> Result<&'a Verdict, Netlin
     verdicts.first().ok_or_else(|| NetlinkError::Malformed { doing: doing.to_owned() })
 }
 
-fn named(name: &str) -> LinkAttribute {
+pub(super) fn named(name: &str) -> LinkAttribute {
     LinkAttribute::IfName(name.to_owned())
 }
 
@@ -289,7 +297,7 @@ fn link(attributes: Vec<LinkAttribute>) -> LinkMessage {
 }
 
 /// The link `index`, or with 0 the one its attributes name, and that it is to be up.
-fn link_up(index: u32, attributes: Vec<LinkAttribute>) -> LinkMessage {
+pub(super) fn link_up(index: u32, attributes: Vec<LinkAttribute>) -> LinkMessage {
     let mut message = link(attributes);
     message.header = LinkHeader {
         index,
@@ -309,7 +317,7 @@ fn change_link(message: LinkMessage) -> Request<RouteNetlinkMessage> {
     Request::new(RouteNetlinkMessage::NewLink(message), 0)
 }
 
-fn create_link(message: LinkMessage) -> Request<RouteNetlinkMessage> {
+pub(super) fn create_link(message: LinkMessage) -> Request<RouteNetlinkMessage> {
     Request::new(RouteNetlinkMessage::NewLink(message), NLM_F_CREATE | NLM_F_EXCL)
 }
 
@@ -334,7 +342,7 @@ fn set_address(index: u32, net: Ipv4Net) -> Request<RouteNetlinkMessage> {
     Request::new(RouteNetlinkMessage::NewAddress(message), NLM_F_CREATE | NLM_F_REPLACE)
 }
 
-fn route(index: u32, destination: Ipv4Net, gateway: Option<Ipv4Addr>) -> RouteMessage {
+pub(super) fn route(index: u32, destination: Ipv4Net, gateway: Option<Ipv4Addr>) -> RouteMessage {
     let mut message = RouteMessage::default();
     message.header = RouteHeader {
         address_family: AddressFamily::Inet,
@@ -355,6 +363,6 @@ fn route(index: u32, destination: Ipv4Net, gateway: Option<Ipv4Addr>) -> RouteMe
     message
 }
 
-fn set_route(message: RouteMessage) -> Request<RouteNetlinkMessage> {
+pub(super) fn set_route(message: RouteMessage) -> Request<RouteNetlinkMessage> {
     Request::new(RouteNetlinkMessage::NewRoute(message), NLM_F_CREATE | NLM_F_REPLACE)
 }

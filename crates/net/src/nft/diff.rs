@@ -8,7 +8,7 @@ use std::fmt::Write;
 use std::net::Ipv4Addr;
 
 use super::render::render_full;
-use super::ruleset::{Endpoint, Instance, Ruleset, ServiceAddress};
+use super::ruleset::{Endpoint, Group, Instance, Ruleset, ServiceAddress};
 use crate::Slug;
 use crate::slug::port_name;
 
@@ -46,6 +46,8 @@ enum Set {
     Confined,
     HostPorts,
     Ports,
+    Beyond,
+    Peers,
 }
 
 impl Set {
@@ -59,6 +61,8 @@ impl Set {
             Self::Confined => "confined",
             Self::HostPorts => "host_ports",
             Self::Ports => "ports",
+            Self::Beyond => "beyond",
+            Self::Peers => "peers",
         }
     }
 }
@@ -86,6 +90,18 @@ impl Changes {
         });
         each_change(&old.instances, &new.instances, |address, before, after| {
             changes.instance(*address, before, after);
+        });
+        let home = new.base.subnet;
+        each_change(&old.elsewhere, &new.elsewhere, |address, before, after| {
+            if !home.contains(address) {
+                let text = |group: &Group| format!("{address} : {}", group.number());
+                let before = before.map(text);
+                changes.entry(Set::Groups, &address.to_string(), before.as_ref(), after.map(text));
+            }
+        });
+        changes.members(Set::Beyond, &old.beyond(), &new.beyond(), ToString::to_string);
+        changes.members(Set::Peers, &old.peers(), &new.peers(), |(address, subnet)| {
+            format!("{address} . {subnet:#08x}")
         });
         let pairs = |(from, to): &(_, _)| pair(*from, *to);
         changes.members(Set::Pairs, &old.allowed, &new.allowed, pairs);
@@ -205,7 +221,7 @@ fn spread(count: usize) -> String {
     format!("spread_{count}")
 }
 
-fn pair(from: super::Group, to: super::Group) -> String {
+fn pair(from: Group, to: Group) -> String {
     format!("{} . {}", from.number(), to.number())
 }
 

@@ -17,6 +17,8 @@
 //! | `confined` | instance addresses that may not leave the cluster |
 //! | `host_ports` | ports of the gateway address open to instances |
 //! | `ports` | which address may send from which port |
+//! | `beyond` | the subnets of other hosts |
+//! | `peers` | which host may send from which /24 through the tunnel |
 //!
 //! Numbers travel from one rule to the next in the packet's and the connection's mark, since nft
 //! takes no computed value inside a concatenated key; both are zero again when a packet leaves our
@@ -33,4 +35,5 @@ pub use diff::diff;
 pub use render::{render_full, render_removal};
 pub use ruleset::{
     Base, Endpoint, Group, Groups, Instance, Protocol, Ruleset, ServiceAddress, TooManyGroups,
+    Tunnel,
 };

@@ -6,7 +6,7 @@
 use std::fmt::Write;
 
 use super::diff::Changes;
-use super::ruleset::{Base, Ruleset};
+use super::ruleset::{Base, Ruleset, Tunnel};
 use crate::Slug;
 
 /// The script that replaces the table by what `rules` wants, in one transaction. Connections that
@@ -45,21 +45,42 @@ const SETS: &str = "\
     set confined { type ipv4_addr; }
     set host_ports { type inet_proto . inet_service; }
     set ports { type ifname . ipv4_addr; }
+    set beyond { type ipv4_addr; flags interval; }
+    set peers { typeof ip saddr . @th,336,24; }
 ";
+
+/// What comes by the tunnel while it is still a datagram: VXLAN's identifier stands 12 bytes after
+/// the UDP header's begin, the inner packet's type 28, its sender 42 (RFC 7348 §5). A host may send
+/// from its own subnet only, and nobody else at all.
+fn tunnelled(base: &Base) -> String {
+    let Some(Tunnel { port, identifier }) = base.tunnel else { return String::new() };
+    format!("        udp dport {port} @th,96,24 {identifier:#08x} goto from_tunnel\n")
+}
 
 /// False senders out, service addresses into endpoints, senders' addresses where they must not
 /// show.
 fn translation(base: &Base) -> String {
     let Base { slug, subnet, cluster, .. } = base;
     let group = slug.link_group();
+    let tunnelled = tunnelled(base);
     format!(
-        r#"    chain senders {{
-        type filter hook prerouting priority raw; policy accept;
-        iifgroup {group} goto from_port
+        r#"    chain from_tunnel {{
+        @th,224,16 0x0800 ip saddr . @th,336,24 @peers accept
+        drop
+    }}
+    chain from_host {{
+        ip saddr @beyond fib saddr . iif oif exists accept
+        drop
     }}
     chain from_port {{
         iifname . ip saddr @ports accept
         drop
+    }}
+    chain senders {{
+        type filter hook prerouting priority raw; policy accept;
+        iifgroup {group} goto from_port
+        iifname "lo" accept
+{tunnelled}        ip saddr {cluster} goto from_host
     }}
     chain translate {{
         type nat hook prerouting priority dstnat; policy accept;
@@ -83,12 +104,17 @@ fn translation(base: &Base) -> String {
 fn forwarding(base: &Base) -> String {
     let Base { slug, cluster, services, .. } = base;
     let (bridge, group) = (slug.bridge(), slug.link_group());
+    // An instance that speaks VXLAN would leave with this host's address, which others believe.
+    let posing =
+        base.tunnel.map(|tunnel| format!("        udp dport {} goto denied\n", tunnel.port));
+    let posing = posing.unwrap_or_default();
     format!(
         r#"    chain forwarding {{
         type filter hook forward priority filter; policy accept;
         iifgroup {group} goto from_instance
         oifgroup {group} goto to_instance
         oifname "{bridge}" drop
+        ip daddr {cluster} drop
     }}
     chain from_instance {{
         ct state established,related accept
@@ -96,8 +122,8 @@ fn forwarding(base: &Base) -> String {
         ip daddr {services} goto refused
         ip daddr {cluster} goto between
         oifgroup {group} goto between
-        oifname {{ "fh*", "fv*" }} goto denied
-        ip saddr @confined goto denied
+        oifname {{ "fh*", "fv*", "fx*" }} goto denied
+{posing}        ip saddr @confined goto denied
         accept
     }}
     chain between {{
@@ -110,6 +136,7 @@ fn forwarding(base: &Base) -> String {
     chain to_instance {{
         ct state established,related accept
         iifname "fv*" goto denied
+        ip saddr @beyond accept
         drop
     }}
 "#
@@ -123,6 +150,7 @@ fn host(base: &Base) -> String {
         r#"    chain arriving {{
         type filter hook input priority filter; policy accept;
         iifgroup {group} goto to_host
+        ct state established,related accept
         iifname != "lo" ip daddr {gateway} drop
     }}
     chain to_host {{
@@ -131,6 +159,7 @@ fn host(base: &Base) -> String {
         goto denied
     }}
     chain denied {{
+        tcp flags & (syn | rst) == 0x0 reject with tcp reset
         reject with icmpx admin-prohibited
     }}
     chain refused {{

@@ -24,6 +24,12 @@ pub struct Ruleset {
     pub services: BTreeMap<ServiceAddress, BTreeSet<Endpoint>>,
     /// The instances on this host by address.
     pub instances: BTreeMap<Ipv4Addr, Instance>,
+    /// The instances on other hosts by address, with whom they belong together. One with an address
+    /// of this host's is not looked at.
+    pub elsewhere: BTreeMap<Ipv4Addr, Group>,
+    /// The other hosts: the addresses of their instances, and their own on the network between
+    /// hosts. Nothing with an address of the cluster is taken from anybody else.
+    pub hosts: BTreeMap<Ipv4Net, Ipv4Addr>,
     /// Who may open connections to whom, as (from, to). A group that talks within itself needs its
     /// pair too.
     pub allowed: BTreeSet<(Group, Group)>,
@@ -42,6 +48,17 @@ pub struct Base {
     pub cluster: Ipv4Net,
     /// All service addresses of the cluster.
     pub services: Ipv4Net,
+    /// The tunnel to other hosts, where there is one.
+    pub tunnel: Option<Tunnel>,
+}
+
+/// A tunnel to other hosts, as the filter sees it from outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tunnel {
+    /// Its UDP port.
+    pub port: u16,
+    /// Its network identifier, 24 bits.
+    pub identifier: u32,
 }
 
 /// Where apps find a service.
@@ -143,6 +160,8 @@ impl Ruleset {
             base,
             services: BTreeMap::new(),
             instances: BTreeMap::new(),
+            elsewhere: BTreeMap::new(),
+            hosts: BTreeMap::new(),
             allowed: BTreeSet::new(),
             host_ports: BTreeSet::from([(Protocol::Udp, 53), (Protocol::Tcp, 53)]),
         }
@@ -151,6 +170,17 @@ impl Ruleset {
     /// A filter with the same base and nothing in it, not even DNS.
     pub(super) fn bare(&self) -> Self {
         Self { host_ports: BTreeSet::new(), ..Self::new(self.base.clone()) }
+    }
+
+    /// The subnets of other hosts.
+    pub(super) fn beyond(&self) -> BTreeSet<Ipv4Net> {
+        self.hosts.keys().map(Ipv4Net::trunc).collect()
+    }
+
+    /// Which host may send from which /24, the latter as its upper 24 bits, by the tunnel.
+    pub(super) fn peers(&self) -> BTreeSet<(Ipv4Addr, u32)> {
+        let hosts = self.hosts.iter().filter(|_| self.base.tunnel.is_some());
+        hosts.map(|(subnet, address)| (*address, u32::from(subnet.network()) >> 8)).collect()
     }
 
     /// How many endpoints services have, without repetition and without 0: each number has a chain.

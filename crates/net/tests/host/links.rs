@@ -291,7 +291,7 @@ fn forgotten_connections_are_reset_and_others_stay() {
         .host
         .run(|| {
             net::nft::apply(&net::nft::diff(&rules, &next).unwrap()).unwrap();
-            conntrack::forget(at(3)).unwrap()
+            conntrack::forget(&BTreeSet::from([at(3)])).unwrap()
         })
         .unwrap();
     assert_eq!(forgotten, 1);
@@ -300,7 +300,9 @@ fn forgotten_connections_are_reset_and_others_stay() {
     assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
     direct.write_all(b"x").unwrap();
     peer.read_exact(&mut [0; 1]).unwrap();
-    assert_eq!(world.host.run(|| conntrack::forget(at(77)).unwrap()).unwrap(), 0);
+    let nobody = BTreeSet::from([at(77)]);
+    let nobody = world.host.run(|| conntrack::forget(&nobody).unwrap()).unwrap();
+    assert_eq!(nobody, 0);
 }
 
 #[test]

@@ -254,7 +254,10 @@ fn a_false_sender_is_silent_whatever_it_claims() {
     from(5, at(2), at(3));
     assert_eq!(received(3), before, "a false sender got through");
     from(2, at(2), at(3));
-    assert_eq!(received(3), before + 1, "the true one does");
+    // The kernel may deliver a little later than it says so: round trips let it catch up.
+    let round_trip = || ask(&cast.instances[&4], at(3), BACKEND).unwrap();
+    let arrived = (0..100).any(|_| (round_trip(), received(3)).1 == before + 1);
+    assert!(arrived, "the true one does");
 }
 
 #[test]

@@ -102,6 +102,7 @@ pub(crate) fn base(slug: &str, third: u8) -> Base {
         subnet: Ipv4Net::new(Ipv4Addr::new(10, third, 0, 0), 24).unwrap(),
         cluster: Ipv4Net::new(Ipv4Addr::new(10, third, 0, 0), 16).unwrap(),
         services: Ipv4Net::new(Ipv4Addr::new(10, third + 1, 0, 0), 16).unwrap(),
+        tunnel: None,
     }
 }
 
