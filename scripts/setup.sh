@@ -5,9 +5,9 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 # The one list of packages. JVM images are tested where a Java runtime is installed already.
-build=(gcc libc6-dev pkg-config libseccomp-dev)
-run=(nftables iproute2 curl)
-test=(runc busybox-static skopeo podman nghttp2-client curl openssl redis-server nginx python3)
+build=(gcc libc6-dev pkg-config libseccomp-dev protobuf-compiler libprotobuf-dev)
+run=(nftables iproute2 curl etcd-server)
+test=(etcd-server runc busybox-static skopeo podman nghttp2-client curl openssl redis-server nginx python3)
 bench=(busybox-static crun runc docker.io haproxy nginx wrk python3-venv)
 
 say() { echo "setup: $*" >&2; }
@@ -76,6 +76,7 @@ if [ -d /run/systemd/system ]; then
     for package in "${missing[@]}"; do
         case "$package" in
             nginx | redis-server | haproxy) "${sudo[@]}" systemctl disable -q "$package" || true ;;
+            etcd-server) "${sudo[@]}" systemctl disable -q etcd || true ;;
             docker.io) "${sudo[@]}" systemctl disable -q docker.service docker.socket || true ;;
         esac
     done

@@ -1,4 +1,4 @@
-//! The state store: one trait over bytes with memory and SQLite backends.
+//! The state store: one trait over bytes with memory, SQLite and etcd backends.
 //!
 //! [`Store`] is shaped so that etcd's v3 API fits it exactly: multi-version reads, transactions of
 //! compares and operations at one revision, watches from a revision, leases, compaction. What the
@@ -12,6 +12,7 @@ pub mod clock;
 pub mod conformance;
 pub mod document;
 mod error;
+pub mod etcd;
 mod evaluate;
 mod hub;
 mod ids;
@@ -25,6 +26,7 @@ mod store;
 mod txn;
 
 pub use error::{Cause, Fault, Relist, StoreError};
+pub use etcd::{EtcdOptions, EtcdStore, EtcdTls};
 pub use ids::{BadIdentity, Identity, LeaseId, Revision};
 pub use memory::MemoryStore;
 pub use range::KeyRange;
