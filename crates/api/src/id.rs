@@ -135,6 +135,10 @@ name!(
     HostId, "host name", 63
 );
 name!(
+    /// A server's name; unique in the cluster.
+    ServerId, "server name", 63
+);
+name!(
     /// One container of a release: `APP-ENVIRONMENT-SUFFIX`, also the container's host name.
     /// 30 + 1 + 20 + 1 + 8 = 60 characters at most, inside a DNS label's 63.
     InstanceId, "instance id", 60
