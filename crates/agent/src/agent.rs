@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use api::id::{Generation, InstanceId};
 use api::ingress::IngressTable;
+use api::liveness::{Observe, Observed};
 use api::network::NetworkTable;
 use api::protocol::{Acknowledge, Hello, Place, VERSION};
 use api::registry::Registry;
@@ -32,6 +33,7 @@ use crate::images::{Images, ImagesError, Origins};
 use crate::ingress::{Ingress, IngressOptions, ProxyCommand, Traffic};
 use crate::link::{Dialer, Uplink};
 use crate::network::{LocalInstance, Network, NetworkOptions, Wanted};
+use crate::probe::Service;
 use crate::runtime::{DriverKind, HostRuntime, RuntimeOptions, ShimCommand};
 use crate::state::{DataDirectory, Keeper, Vault, make_private};
 use dispatch::Dispatcher;
@@ -47,6 +49,12 @@ const TIDY_EVERY: Duration = Duration::from_secs(300);
 /// Changes of the report so close together are written to disk once.
 const STATUS_EVERY: Duration = Duration::from_millis(200);
 
+/// Between two signs of life that the converger is asked for.
+const PULSE_EVERY: Duration = Duration::from_secs(1);
+
+/// What is told to servers.
+type Reported = (StatusReceiver, watch::Receiver<Acknowledge>, watch::Receiver<Observed>);
+
 /// What was kept on disk.
 #[derive(Default)]
 struct Kept {
@@ -54,6 +62,7 @@ struct Kept {
     network: Option<NetworkTable>,
     ingress: Option<Arc<IngressTable>>,
     registries: Option<Vec<Registry>>,
+    observe: Option<Observe>,
     status: Option<HostStatus>,
 }
 
@@ -88,6 +97,11 @@ fn load(vault: &Vault) -> Result<Kept, AgentError> {
         network: vault.load("network")?,
         ingress: vault.load("ingress")?,
         registries: vault.load("registries")?,
+        // Without it nothing is probed until a server says whom.
+        observe: vault.load("observe").unwrap_or_else(|error| {
+            tracing::warn!(error = told(&error), "the list of hosts to probe is lost");
+            None
+        }),
         // Only counts and times: better without than not at all.
         status: vault.load("status").unwrap_or_else(|error| {
             tracing::warn!(error = told(&error), "the last report is lost");
@@ -157,6 +171,7 @@ impl Agent {
         };
         agent.tasks.spawn(converger.run(order_queue, used, agent.resting.clone()));
         let (acknowledge, acknowledged) = watch::channel(Acknowledge::default());
+        let (observe, observed) = agent.probe(options, kept.observe).await?;
         let dispatcher = Dispatcher {
             orders,
             network,
@@ -167,8 +182,10 @@ impl Agent {
             vault: vault.clone(),
             acknowledge,
         };
+            observe,
         let tables = (kept.network.unwrap_or_default(), kept.ingress);
-        agent.link(options, dispatcher, tables, (status.clone(), acknowledged));
+        let reported = (status.clone(), acknowledged, observed);
+        agent.link(options, dispatcher, tables, reported);
         agent.spawn(keep_status(status.clone(), Keeper::start(vault, "status")));
         agent.spawn(tidy(images, context, in_use, status));
         agent.spawn(identity::refresh(options.clone(), identity));
@@ -182,7 +199,7 @@ impl Agent {
         options: &Options,
         dispatcher: Dispatcher,
         tables: (NetworkTable, Option<Arc<IngressTable>>),
-        (status, acknowledge): (StatusReceiver, watch::Receiver<Acknowledge>),
+        (status, acknowledge, observed): Reported,
     ) {
         let dialer = dispatcher.dialer.clone();
         let (down, documents) = mpsc::channel(DOCUMENTS);
@@ -201,12 +218,31 @@ impl Agent {
         // Without an ingress nothing is ever counted: the sender is gone and nothing changes.
         let none = || watch::channel(Traffic::default()).1;
         let traffic = self.ingress.as_ref().map_or_else(none, |ingress| ingress.traffic());
-        let uplink = Uplink { hello, status, acknowledge, traffic, down };
+        let uplink = Uplink { hello, status, acknowledge, traffic, observed, down };
         let servers = options.servers.clone();
         self.spawn(crate::link::run(dialer, servers, uplink, self.ending.clone()));
     }
 
     /// Runs a task until the agent ends.
+    /// Answers probes and probes others, where other hosts can reach this one.
+    async fn probe(
+        &self,
+        options: &Options,
+        kept: Option<Observe>,
+    ) -> Result<(watch::Sender<Arc<Observe>>, watch::Receiver<Observed>), AgentError> {
+        let (lists, given) = watch::channel(Arc::new(kept.unwrap_or_default()));
+        let (found, observed) = watch::channel(Observed::default());
+        if let Some(address) = options.probe {
+            let (beat, pulse) = watch::channel(tokio::time::Instant::now());
+            let host = options.host.clone();
+            let service = Service::bind(address, host, given, found, pulse).await;
+            let service = service.map_err(|source| AgentError::Probe { address, source })?;
+            self.spawn(feel_pulse(self.orders.clone(), beat));
+            self.spawn(service.run());
+        }
+        Ok((lists, observed))
+    }
+
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         let ending = self.ending.clone();
         self.tasks.spawn(async move {
@@ -310,6 +346,23 @@ async fn start_ingress(
 }
 
 /// Keeps the newest report on disk, for counts and times after a restart.
+/// Asks the converger for a sign of life again and again.
+async fn feel_pulse(
+    orders: mpsc::Sender<crate::converge::Order>,
+    beat: watch::Sender<tokio::time::Instant>,
+) {
+    loop {
+        let (lives, answer) = tokio::sync::oneshot::channel();
+        if orders.send(crate::converge::Order::Pulse(lives)).await.is_err() {
+            return;
+        }
+        if answer.await.is_ok() {
+            beat.send_replace(tokio::time::Instant::now());
+        }
+        tokio::time::sleep(PULSE_EVERY).await;
+    }
+}
+
 async fn keep_status(mut status: StatusReceiver, keeper: Keeper<HostStatus>) {
     while status.changed().await.is_ok() {
         let newest = status.borrow_and_update().clone();

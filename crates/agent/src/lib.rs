@@ -11,6 +11,7 @@ pub mod ingress;
 pub mod link;
 pub mod logs;
 pub mod network;
+pub mod probe;
 pub mod rootfs;
 pub mod runtime;
 pub mod shim;

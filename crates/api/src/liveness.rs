@@ -38,6 +38,9 @@ pub enum Liveness {
     Down,
 }
 
+/// The UDP port on which agents answer probes, where operators say nothing else.
+pub const PROBE_PORT: u16 = 7444;
+
 /// When a host is taken for what; the same at every size of the cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProbeTimes {

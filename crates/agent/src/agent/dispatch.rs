@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use api::id::Generation;
 use api::ingress::IngressTable;
+use api::liveness::Observe;
 use api::network::NetworkTable;
 use api::protocol::{Acknowledge, Down, LogRequest};
 use api::registry::Registry;
@@ -33,6 +34,7 @@ pub(super) struct Dispatcher {
     pub logs: PathBuf,
     pub vault: Arc<Vault>,
     pub acknowledge: watch::Sender<Acknowledge>,
+    pub observe: watch::Sender<Arc<Observe>>,
 }
 
 /// The tables in place, or on their way there.
@@ -42,6 +44,7 @@ struct Tables {
     keep_network: Keeper<NetworkTable>,
     keep_ingress: Keeper<IngressTable>,
     keep_registries: Keeper<Vec<Registry>>,
+    keep_observe: Keeper<Observe>,
     log_requests: Arc<Semaphore>,
     /// One image ahead of need at a time.
     prefetches: Arc<Semaphore>,
@@ -62,6 +65,7 @@ impl Dispatcher {
             keep_network: Keeper::start(self.vault.clone(), "network"),
             keep_ingress: Keeper::start(self.vault.clone(), "ingress"),
             keep_registries: Keeper::start(self.vault.clone(), "registries"),
+            keep_observe: Keeper::start(self.vault.clone(), "observe"),
             log_requests: Arc::new(Semaphore::new(LOG_REQUESTS)),
             prefetches: Arc::new(Semaphore::new(1)),
         };
@@ -101,7 +105,17 @@ impl Dispatcher {
             },
             Down::Logs(request) => self.answer_logs(tables, server, request),
             Down::Prefetch(image) => self.prefetch(tables, image),
-            Down::Observe(_) | Down::Servers { .. } | Down::Store { .. } => {}
+            Down::Observe(list) => self.take_list(tables, list),
+            Down::Servers { .. } | Down::Store { .. } => {}
+        }
+    }
+
+    /// Takes whom to probe. Whichever list came last is right: it decides nothing on this host.
+    fn take_list(&self, tables: &Tables, list: Observe) {
+        if **self.observe.borrow() != list {
+            let list = Arc::new(list);
+            tables.keep_observe.keep(list.clone());
+            self.observe.send_replace(list);
         }
     }
 

@@ -62,6 +62,8 @@ pub struct Options {
     pub proxy_args: Vec<String>,
     /// Remove everything on an orderly end: containers, network, run directory.
     pub ephemeral: bool,
+    /// Where it answers probes of other hosts and probes them from, over UDP; none on a host alone.
+    pub probe: Option<SocketAddr>,
     /// What the host has to give, where the operator knows better.
     pub capacity: Option<Capacity>,
 }
@@ -98,6 +100,15 @@ pub enum AgentError {
     /// The agent's certificate is unusable.
     #[error("read the agent's certificate")]
     Identity(#[from] pki::IdentityError),
+    /// Probes cannot be answered.
+    #[error("listen for probes of other hosts on {address} (udp)")]
+    Probe {
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
     /// Containers cannot be run.
     #[error("start the container runtime")]
     Runtime(#[from] RuntimeError),

@@ -41,6 +41,8 @@ pub struct Documents {
 pub enum Order {
     /// To run this.
     Assign(Box<Documents>),
+    /// To show that it lives.
+    Pulse(tokio::sync::oneshot::Sender<()>),
     /// To stop everything; answered when nothing is left.
     Clear(tokio::sync::oneshot::Sender<()>),
 }
@@ -136,6 +138,10 @@ impl Converger {
         loop {
             // Every arm receives from a channel and may be dropped at any time.
             tokio::select! {
+                    Some(Order::Pulse(lives)) => {
+                        let _ = lives.send(());
+                        continue;
+                    }
                 () = shutdown.cancelled() => break,
                 order = orders.recv() => match order {
                     None => break,

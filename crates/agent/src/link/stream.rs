@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::frame::{self, Decoder};
+use api::liveness::Observed;
 use api::protocol::{Acknowledge, Down, HEARTBEAT, Hello, Up};
 use api::status::HostStatus;
 use api::traffic::RouteTraffic;
@@ -39,6 +40,8 @@ pub struct Uplink {
     pub acknowledge: watch::Receiver<Acknowledge>,
     /// What the proxy counted.
     pub traffic: watch::Receiver<Arc<Vec<RouteTraffic>>>,
+    /// What the host finds as an observer.
+    pub observed: watch::Receiver<Observed>,
     /// Documents as they come, with the server they came from.
     pub down: mpsc::Sender<(String, Down)>,
 }
@@ -75,7 +78,9 @@ async fn hold(
 ) -> Result<std::convert::Infallible, LinkError> {
     let mut sender = dialer.dial(server).await?;
     let (frames, body) = mpsc::channel(FRAMES);
-    let Uplink { hello, mut status, mut acknowledge, traffic, down } = uplink;
+    let Uplink { hello, mut status, mut acknowledge, traffic, mut observed, down } = uplink;
+    // A new server has not heard it.
+    observed.mark_changed();
     // The channel is empty and holds all three.
     let first = status.borrow_and_update().clone();
     let in_place = *acknowledge.borrow_and_update();
@@ -95,7 +100,7 @@ async fn hold(
     }
     tracing::info!(server, "stream to a server");
     tokio::select! {
-        result = reports(server, &frames, (status, acknowledge, traffic)) => result,
+        result = reports(server, &frames, (status, acknowledge, traffic, observed)) => result,
         result = documents(server, answer.into_body(), &down) => result,
     }
 }
@@ -105,13 +110,14 @@ type Reported = (
     watch::Receiver<Arc<HostStatus>>,
     watch::Receiver<Acknowledge>,
     watch::Receiver<Arc<Vec<RouteTraffic>>>,
+    watch::Receiver<Observed>,
 );
 
 /// Sends what changes, and heartbeats. Each arm only waits, so dropping it loses nothing.
 async fn reports(
     server: &str,
     frames: &mpsc::Sender<Bytes>,
-    (mut status, mut acknowledge, mut traffic): Reported,
+    (mut status, mut acknowledge, mut traffic, mut observed): Reported,
 ) -> Result<std::convert::Infallible, LinkError> {
     let mut beat = interval(HEARTBEAT.duration());
     beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -126,6 +132,7 @@ async fn reports(
                 Up::Status((*newest).clone())
             }
             Ok(()) = acknowledge.changed() => Up::Acknowledge(*acknowledge.borrow_and_update()),
+            Ok(()) = observed.changed() => Up::Observed(observed.borrow_and_update().clone()),
             Ok(()) = traffic.changed() => {
                 Up::Traffic { routes: traffic.borrow_and_update().to_vec() }
             }

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use api::host::DomainPath;
 use api::id::HostId;
+use api::liveness::PROBE_PORT;
 use ipnet::Ipv4Net;
 use net::Slug;
 use net::overlay::{Mode, TUNNEL_PORT};
@@ -56,6 +57,9 @@ pub(crate) struct Arguments {
     /// The UDP port of the tunnel between hosts; the same on all hosts
     #[arg(long, value_name = "PORT", default_value_t = TUNNEL_PORT)]
     pub overlay_port: u16,
+    /// The UDP port on which hosts probe each other; the same on all hosts
+    #[arg(long, value_name = "PORT", default_value_t = PROBE_PORT)]
+    pub probe_port: u16,
     /// The addresses of all instances of the cluster
     #[arg(long, value_name = "CIDR")]
     pub instance_range: Ipv4Net,
@@ -103,6 +107,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         shim_args: vec!["shim".to_owned()],
         proxy_args: vec!["proxy".to_owned(), "--access-log".to_owned(), access_log],
         ephemeral: arguments.ephemeral,
+        probe: arguments.address.map(|ip| SocketAddr::new(ip.into(), arguments.probe_port)),
         capacity: None,
     };
     runtime()?.block_on(async {
