@@ -14,6 +14,7 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper_util::client::legacy;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use rustls::ClientConfig;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio_rustls::TlsConnector;
@@ -171,6 +172,29 @@ impl Client {
             Ok::<_, ClientError>(value)
         });
         let tls = connect::tls(config.ca_pem.as_deref())?;
+        Ok(Self::of(addresses, authorization.transpose()?, tls))
+    }
+
+    /// Makes a client that has no token and speaks TLS as it is told: for machines that join, and
+    /// for servers among themselves. Nothing is connected yet.
+    ///
+    /// # Errors
+    /// When an address is malformed, or none is given.
+    pub fn with_tls(addresses: &[String], tls: ClientConfig) -> Result<Self, ClientError> {
+        let addresses: Result<Vec<Address>, _> =
+            addresses.iter().map(|address| address.parse()).collect();
+        let addresses = addresses?;
+        if addresses.is_empty() {
+            return Err(ClientError::NoAddress);
+        }
+        Ok(Self::of(addresses, None, Arc::new(tls)))
+    }
+
+    fn of(
+        addresses: Vec<Address>,
+        authorization: Option<HeaderValue>,
+        tls: Arc<ClientConfig>,
+    ) -> Self {
         let connector = Connector { tls: TlsConnector::from(tls) };
         let pool = legacy::Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
@@ -181,15 +205,15 @@ impl Client {
             .http2_initial_stream_window_size(1 << 20)
             .http2_initial_connection_window_size(4 << 20)
             .build(connector);
-        Ok(Self {
+        Self {
             inner: Arc::new(Inner {
                 addresses,
                 current: AtomicUsize::new(0),
-                authorization: authorization.transpose()?,
+                authorization,
                 revision: AtomicU64::new(0),
                 pool,
             }),
-        })
+        }
     }
 
     /// The servers' addresses, as given.

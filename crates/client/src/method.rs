@@ -10,6 +10,10 @@ use api::event::Event;
 use api::host::Host;
 use api::id::{AppName, EnvironmentName, HostId, ReleaseNumber, SecretName, TeamName};
 use api::instance::Instance;
+use api::join::{
+    HandoverAnswer, HandoverRequest, HostJoinRequest, HostJoined, JoinToken, JoinTokenAnswer,
+    JoinTokenRequest, RenewAnswer, RenewRequest, ServerJoinRequest, ServerJoined,
+};
 use api::operation::{
     AppStatus, CertificateRequest, ControllerView, DeployAnswer, DeployRequest, EnvironmentRequest,
     HostView, ImageView, LogQuery, PromoteRequest, RollbackRequest, RouteView, SecretRequest,
@@ -450,6 +454,54 @@ impl Client {
     /// `POST /v1/images/collect-garbage`.
     pub async fn collect_garbage(&self) -> Result<Collected, ClientError> {
         self.json(post("/v1/images/collect-garbage").safe_again()).await
+    }
+}
+
+/// Joining, and certificates.
+#[expect(clippy::missing_errors_doc, reason = "every method fails with what the server answers")]
+impl Client {
+    /// `GET /v1/join-tokens`.
+    pub async fn join_tokens(&self) -> Result<Vec<JoinToken>, ClientError> {
+        self.json(get("/v1/join-tokens")).await
+    }
+
+    /// `POST /v1/join-tokens`: the answer is the only place that shows the token.
+    pub async fn create_join_token(
+        &self,
+        request: &JoinTokenRequest,
+    ) -> Result<JoinTokenAnswer, ClientError> {
+        self.json(post("/v1/join-tokens").json(request)).await
+    }
+
+    /// `DELETE /v1/join-tokens/ID`.
+    pub async fn revoke_join_token(&self, id: &str) -> Result<(), ClientError> {
+        self.done(delete(format!("/v1/join-tokens/{}", segment(id)))).await
+    }
+
+    /// `POST /v1/join/host`. The same key may ask again with the same token.
+    pub async fn join_host(&self, request: &HostJoinRequest) -> Result<HostJoined, ClientError> {
+        self.json(post("/v1/join/host").json(request).safe_again()).await
+    }
+
+    /// `POST /v1/join/server`. The same key may ask again with the same token.
+    pub async fn join_server(
+        &self,
+        request: &ServerJoinRequest,
+    ) -> Result<ServerJoined, ClientError> {
+        self.json(post("/v1/join/server").json(request).safe_again()).await
+    }
+
+    /// `POST /v1/join/handover`, for clients that show a server's certificate.
+    pub async fn hand_over(
+        &self,
+        request: &HandoverRequest,
+    ) -> Result<HandoverAnswer, ClientError> {
+        self.json(post("/v1/join/handover").json(request).safe_again()).await
+    }
+
+    /// `POST /agent/v1/renew`.
+    pub async fn renew(&self, request: &RenewRequest) -> Result<RenewAnswer, ClientError> {
+        self.json(post("/agent/v1/renew").json(request).safe_again()).await
     }
 }
 

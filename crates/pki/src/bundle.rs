@@ -160,6 +160,16 @@ impl Fingerprint {
     pub fn of(der: &[u8]) -> Self {
         Self(Sha256::digest(der).into())
     }
+
+    /// Its 64 hex digits alone.
+    pub(crate) fn hex(self) -> String {
+        HEXLOWER.encode(&self.0)
+    }
+
+    /// The fingerprint with these 64 lower-case hex digits.
+    pub(crate) fn from_hex(hex: &str) -> Option<Self> {
+        HEXLOWER.decode(hex.as_bytes()).ok()?.try_into().ok().map(Self)
+    }
 }
 
 impl fmt::Display for Fingerprint {

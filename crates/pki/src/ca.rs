@@ -8,19 +8,17 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName,
-    DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PublicKeyData,
-    SanType, SerialNumber,
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
+    Issuer, KeyPair, KeyUsagePurpose, PublicKeyData, SanType, SerialNumber,
 };
-use rustls_pki_types::{
-    CertificateDer, CertificateSigningRequestDer, PrivateKeyDer, PrivatePkcs8KeyDer,
-};
+use rustls_pki_types::CertificateDer;
 use x509_parser::prelude::{FromDer, X509Certificate};
 use zeroize::Zeroizing;
 
-use crate::bundle::{BundleError, CaBundle};
+use crate::bundle::{self, BundleError, CaBundle};
 use crate::files::{self, FileError, PRIVATE_MODE};
 use crate::identity::{Identity, IdentityError};
+use crate::key::{HostKey, SigningRequest};
 use crate::peer::{PeerError, PeerIdentity, PeerRole, check_name};
 use crate::random;
 use crate::validity::{CA_LIFETIME, LEAF_LIFETIME, Validity};
@@ -69,6 +67,9 @@ pub enum CaError {
     /// A request to sign is damaged or not signed by its own key.
     #[error("accept a certificate signing request")]
     Request(#[source] rcgen::Error),
+    /// A key file holds none. No cause: it could quote the key.
+    #[error("read the private key in {0}")]
+    KeyFile(std::path::PathBuf),
     /// The time is outside what certificates can say.
     #[error("issue a certificate at {0}")]
     Time(Timestamp),
@@ -151,9 +152,7 @@ impl CertificateAuthority {
             Err(e) if e.is_not_found() => return Err(CaError::KeyMissing(certificate_path)),
             Err(e) => return Err(e.into()),
         };
-        let text = std::str::from_utf8(&text).map_err(|_| CaError::Key)?;
-        let key = KeyPair::from_pem(text).map_err(|_| CaError::Key)?;
-        Self::from_parts(&bundle.certificates()[0], key)
+        Self::import(&bundle.to_pem(), std::str::from_utf8(&text).map_err(|_| CaError::Key)?)
     }
 
     /// Writes `ca.key` (0600), then `ca.pem`, into `directory`, which must exist.
@@ -191,38 +190,53 @@ impl CertificateAuthority {
     ) -> Result<Identity, CaError> {
         let key = HostKey::generate()?;
         let peer = PeerIdentity::new(&self.cluster, PeerRole::Server, name)?;
-        let certificate = self.sign(&key.0, &peer, names, now)?;
+        let certificate = self.sign(key.pair(), &peer, names, now)?;
         key.into_identity(certificate)
     }
 
     /// Issues a certificate and key for the host `name`; for an agent in the same process. Others
-    /// send a request ([`HostKey::request`]), so that their key never travels.
+    /// send a request ([`HostKey::request_pem`]), so that their key never travels.
     ///
     /// # Errors
     /// When the name is malformed.
     pub fn issue_host(&self, name: &str, now: Timestamp) -> Result<Identity, CaError> {
         let key = HostKey::generate()?;
         let peer = PeerIdentity::new(&self.cluster, PeerRole::Host, name)?;
-        let certificate = self.sign(&key.0, &peer, &ServerNames::default(), now)?;
+        let certificate = self.sign(key.pair(), &peer, &ServerNames::default(), now)?;
         key.into_identity(certificate)
     }
 
-    /// Signs the key of a request in DER for the host `name`. Only the key and the proof that the
-    /// asker holds it are taken from the request; every name in it is ignored.
+    /// Signs the key of a request for the host or server `name`. Only the key is taken from the
+    /// request; every name in it is ignored. The answer is PEM.
     ///
     /// # Errors
-    /// [`CaError::Request`] when it is damaged or its signature is wrong.
-    pub fn sign_host_request(
+    /// When a name is malformed or there are too many.
+    pub fn sign_request(
         &self,
-        request: &[u8],
-        name: &str,
+        request: &SigningRequest,
+        (role, name): (PeerRole, &str),
+        names: &ServerNames,
         now: Timestamp,
-    ) -> Result<CertificateDer<'static>, CaError> {
-        let peer = PeerIdentity::new(&self.cluster, PeerRole::Host, name)?;
-        let request = CertificateSigningRequestDer::from(request);
-        let request =
-            CertificateSigningRequestParams::from_der(&request).map_err(CaError::Request)?;
-        self.sign(&request.public_key, &peer, &ServerNames::default(), now)
+    ) -> Result<String, CaError> {
+        let peer = PeerIdentity::new(&self.cluster, role, name)?;
+        let certificate = self.sign(request.public_key(), &peer, names, now)?;
+        Ok(bundle::pem("CERTIFICATE", &certificate))
+    }
+
+    /// The certificate and the key as PEM, for another server of the cluster.
+    #[must_use]
+    pub fn export(&self) -> (String, Zeroizing<String>) {
+        (self.bundle.to_pem(), Zeroizing::new(self.issuer.key().serialize_pem()))
+    }
+
+    /// The authority whose [`CertificateAuthority::export`] this is.
+    ///
+    /// # Errors
+    /// When they are damaged or do not belong together.
+    pub fn import(certificate_pem: &str, key_pem: &str) -> Result<Self, CaError> {
+        let bundle = CaBundle::from_pem(certificate_pem.as_bytes())?;
+        let key = KeyPair::from_pem(key_pem).map_err(|_| CaError::Key)?;
+        Self::from_parts(&bundle.certificates()[0], key)
     }
 
     fn sign(
@@ -278,45 +292,6 @@ impl fmt::Debug for CertificateAuthority {
             .field("cluster", &self.cluster)
             .field("certificates", &self.bundle)
             .finish_non_exhaustive()
-    }
-}
-
-/// A host's private key before, and between, its certificates (ECDSA on P-256).
-pub struct HostKey(KeyPair);
-
-impl HostKey {
-    /// Makes a new key.
-    ///
-    /// # Errors
-    /// [`CaError::Sign`] when the cryptography refuses.
-    pub fn generate() -> Result<Self, CaError> {
-        KeyPair::generate().map(Self).map_err(CaError::Sign)
-    }
-
-    /// A signing request in DER that proves possession of the key and asks for no name.
-    ///
-    /// # Errors
-    /// [`CaError::Sign`].
-    pub fn request(&self) -> Result<Vec<u8>, CaError> {
-        let mut params = CertificateParams::default();
-        params.distinguished_name = DistinguishedName::new();
-        let request = params.serialize_request(&self.0).map_err(CaError::Sign)?;
-        Ok(request.der().to_vec())
-    }
-
-    /// Joins the key with the certificate that was signed for it.
-    ///
-    /// # Errors
-    /// [`CaError::Signed`] when the certificate is for another key.
-    pub fn into_identity(self, certificate: CertificateDer<'static>) -> Result<Identity, CaError> {
-        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(self.0.serialize_der()));
-        Ok(Identity::new(vec![certificate], key)?)
-    }
-}
-
-impl fmt::Debug for HostKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("HostKey")
     }
 }
 

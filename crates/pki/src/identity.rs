@@ -2,6 +2,7 @@
 //! a file of mode 0600 or into `rustls`.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::path::Path;
 
 use jiff::Timestamp;
@@ -12,7 +13,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 use zeroize::Zeroizing;
 
-use crate::bundle::{Fingerprint, pem};
+use crate::bundle::{CaBundle, Fingerprint, pem};
 use crate::files::{self, FileError, PRIVATE_MODE, PUBLIC_MODE};
 use crate::peer::{PeerError, PeerIdentity};
 use crate::validity::Validity;
@@ -116,6 +117,17 @@ impl Identity {
         Zeroizing::new(pem(label, self.key.secret_der()))
     }
 
+    /// The same with the authorities at the end of the chain, for servers that machines join which
+    /// know the authority by its fingerprint only.
+    ///
+    /// # Errors
+    /// When the chain gets too long.
+    pub fn with_authorities(mut self, authorities: &CaBundle) -> Result<Self, IdentityError> {
+        self.chain.truncate(1);
+        self.chain.extend_from_slice(authorities.certificates());
+        Self::new(self.chain, self.key)
+    }
+
     /// The chain in DER, the holder's certificate first.
     #[must_use]
     pub fn chain(&self) -> &[CertificateDer<'static>] {
@@ -140,6 +152,23 @@ impl Identity {
             _ => None,
         });
         dns.collect()
+    }
+
+    /// The IP addresses there.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<IpAddr> {
+        let Ok((_, certificate)) = X509Certificate::from_der(&self.chain[0]) else {
+            return Vec::new();
+        };
+        let Ok(Some(names)) = certificate.subject_alternative_name() else { return Vec::new() };
+        let addresses = names.value.general_names.iter().filter_map(|name| match name {
+            GeneralName::IPAddress(bytes) => match bytes.len() {
+                4 => <[u8; 4]>::try_from(*bytes).ok().map(IpAddr::from),
+                _ => <[u8; 16]>::try_from(*bytes).ok().map(IpAddr::from),
+            },
+            _ => None,
+        });
+        addresses.collect()
     }
 
     /// Which member of a cluster the certificate names.

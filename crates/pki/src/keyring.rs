@@ -100,8 +100,15 @@ impl Keyring {
     /// # Errors
     /// As [`Keyring::load_or_create`], and when there is no file.
     pub fn load(path: &Path) -> Result<Self, KeyringError> {
-        let text = files::read_private(path)?;
-        let mut lines = std::str::from_utf8(&text).map_err(|_| KeyringError::Damaged)?.lines();
+        Self::import(&files::read_private(path)?)
+    }
+
+    /// The ring whose [`Keyring::export`] this is.
+    ///
+    /// # Errors
+    /// [`KeyringError::Damaged`].
+    pub fn import(text: &[u8]) -> Result<Self, KeyringError> {
+        let mut lines = std::str::from_utf8(text).map_err(|_| KeyringError::Damaged)?.lines();
         if lines.next() != Some(FORMAT) {
             return Err(KeyringError::Damaged);
         }
@@ -117,6 +124,12 @@ impl Keyring {
     /// # Errors
     /// [`FileError::Write`].
     pub fn save(&self, path: &Path) -> Result<(), FileError> {
+        files::write_atomic(path, self.export().as_bytes(), PRIVATE_MODE)
+    }
+
+    /// The text of its file, for another server of the cluster.
+    #[must_use]
+    pub fn export(&self) -> Zeroizing<String> {
         let capacity = FORMAT.len() + 1 + self.0.len() * 65;
         let mut text = Zeroizing::new(String::with_capacity(capacity));
         text.push_str(FORMAT);
@@ -127,7 +140,7 @@ impl Keyring {
             text.push('\n');
             line.zeroize();
         }
-        files::write_atomic(path, text.as_bytes(), PRIVATE_MODE)
+        text
     }
 
     /// Puts a new key in front; the others still open what they sealed. The caller saves the ring

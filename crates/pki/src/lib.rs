@@ -4,6 +4,8 @@
 //!   what a peer trusts, [`PeerIdentity`] is what a certificate says about its holder.
 //! * [`ServerTls`] and [`ClientTls`] make `rustls` configurations (one provider: ring).
 //! * [`Token`] and [`TokenHash`] are opaque credentials and what may be stored of them.
+//! * [`JoinToken`] lets one machine in; [`PinnedAuthority`] is how it knows whom it joins,
+//!   [`HandoverKey`] how a server gets the cluster's keys.
 //! * [`Keyring`] seals secrets at rest.
 //!
 //! Nothing here reads a clock: the time is a parameter of every decision. Nothing here opens a
@@ -12,9 +14,14 @@
 mod bundle;
 mod ca;
 mod files;
+mod handover;
 mod identity;
+mod invite;
+mod key;
 mod keyring;
+mod member;
 mod peer;
+mod pin;
 mod random;
 mod seal;
 mod tls;
@@ -22,11 +29,16 @@ mod token;
 mod validity;
 
 pub use bundle::{BundleError, CaBundle, Fingerprint, ParseFingerprintError};
-pub use ca::{CaError, CertificateAuthority, HostKey, ServerNames};
+pub use ca::{CaError, CertificateAuthority, ServerNames};
 pub use files::{FileError, PRIVATE_MODE, PUBLIC_MODE, read_private, write_atomic};
+pub use handover::{HandoverError, HandoverKey, hand_over};
 pub use identity::{Identity, IdentityError};
+pub use invite::JoinToken;
+pub use key::{HostKey, SigningRequest, key_of};
 pub use keyring::{Keyring, KeyringError, MasterKeyId};
+pub use member::{Member, MemberError};
 pub use peer::{PeerError, PeerIdentity, PeerRole};
+pub use pin::{PinError, PinnedAuthority};
 pub use seal::{MAX_SECRET_BYTES, SealContext, SealError, Sealed};
 pub use tls::{ClientAuth, ClientTls, SwappableIdentity, TlsError, install_provider, server_tls};
 pub use tls::{ServerTls, client_tls};

@@ -5,10 +5,12 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
+use data_encoding::BASE64;
 use jiff::{SignedDuration, Timestamp};
 use pki::{
     BundleError, CaBundle, CaError, CertificateAuthority, Fingerprint, HostKey, Identity,
-    IdentityError, PeerError, PeerIdentity, PeerRole, Renewal, ServerNames,
+    IdentityError, MemberError, PeerError, PeerIdentity, PeerRole, Renewal, ServerNames,
+    SigningRequest, key_of,
 };
 
 fn now() -> Timestamp {
@@ -84,9 +86,9 @@ fn serial_numbers_and_keys_differ() {
     assert_ne!(serial(&a.chain()[0]), serial(&b.chain()[0]));
     assert_ne!(*a.key_pem(), *b.key_pem());
     let key = HostKey::generate().unwrap();
-    let request = key.request().unwrap();
-    let first = ca.sign_host_request(&request, "h", now()).unwrap();
-    let renewed = ca.sign_host_request(&request, "h", now()).unwrap();
+    let request = SigningRequest::from_pem(&key.request_pem().unwrap()).unwrap();
+    let first = der(&sign(&ca, &request, "h"));
+    let renewed = der(&sign(&ca, &request, "h"));
     assert_ne!(serial(&first), serial(&renewed), "even for the same key at the same time");
 }
 
@@ -196,17 +198,63 @@ fn keys_made_by_openssl_are_read() {
     }
 }
 
+fn sign(ca: &CertificateAuthority, request: &SigningRequest, name: &str) -> String {
+    ca.sign_request(request, (PeerRole::Host, name), &ServerNames::default(), now()).unwrap()
+}
+
+fn der(pem: &str) -> Vec<u8> {
+    let lines = pem.lines().filter(|line| !line.starts_with("-----"));
+    BASE64.decode(lines.collect::<String>().as_bytes()).unwrap()
+}
+
+fn request_pem(der: &[u8]) -> String {
+    let (label, text) = ("CERTIFICATE REQUEST", BASE64.encode(der));
+    format!("-----BEGIN {label}-----\n{text}\n-----END {label}-----\n")
+}
+
+#[test]
+fn a_member_is_known_by_its_certificate_even_when_it_has_expired() {
+    let ca = authority();
+    let host = ca.issue_host("h1", now()).unwrap();
+    let member = ca.bundle().member(&host.certificate_pem()).unwrap();
+    assert_eq!(member.peer.to_string(), "freehold://north/host/h1");
+    assert_eq!(member.validity, host.validity());
+    assert_eq!(Some(member.key), key_of(&host.chain()[0]));
+    let copy = CertificateAuthority::import(&ca.export().0, &ca.export().1).unwrap();
+    let again = copy.issue_host("h1", now()).unwrap();
+    assert!(ca.bundle().member(&again.certificate_pem()).is_ok(), "the copy is the authority");
+    let other = CertificateAuthority::create(ca.cluster(), now()).unwrap();
+    let stranger = other.issue_host("h1", now()).unwrap();
+    let refused = ca.bundle().member(&stranger.certificate_pem());
+    assert!(matches!(refused, Err(MemberError::NotOurs(_))), "{refused:?}");
+    assert_eq!(ca.bundle().member("x"), Err(MemberError::NotACertificate));
+}
+
+#[test]
+fn a_key_waits_for_its_certificate_on_disk() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("host.key");
+    let request = HostKey::load_or_create(&path).unwrap().request_pem().unwrap();
+    let again = HostKey::load_or_create(&path).unwrap().request_pem().unwrap();
+    let key = |pem: &str| SigningRequest::from_pem(pem).unwrap().key();
+    assert_eq!(key(&request), key(&again), "the same key asks again");
+    std::fs::write(&path, "no key").unwrap();
+    assert!(matches!(HostKey::load_or_create(&path), Err(CaError::KeyFile(_))));
+}
+
 #[test]
 fn a_request_gives_the_key_and_nothing_else() {
     let ca = authority();
     let key = HostKey::generate().unwrap();
-    let request = key.request().unwrap();
-    let certificate = ca.sign_host_request(&request, "h1", now()).unwrap();
-    let identity = key.into_identity(certificate.clone()).unwrap();
+    let request = der(&key.request_pem().unwrap());
+    let parsed = SigningRequest::from_pem(&request_pem(&request)).unwrap();
+    let certificate = sign(&ca, &parsed, "h1");
+    assert_eq!(key_of(&der(&certificate)), Some(parsed.key()));
+    let identity = key.with_certificate(&certificate).unwrap();
     assert_eq!(identity.peer().unwrap().name(), "h1");
 
     let other = HostKey::generate().unwrap();
-    assert!(matches!(other.into_identity(certificate), Err(CaError::Signed(_))));
+    assert!(matches!(other.with_certificate(&certificate), Err(CaError::Signed(_))));
     // An uncompressed point on P-256 is the byte 4 and twice 32 (SEC 1 §2.3.3), announced by the
     // end of the curve's name and the header of a bit string.
     let point = request.windows(5).position(|part| part == [0x07, 0x03, 0x42, 0, 4]).unwrap();
@@ -216,7 +264,8 @@ fn a_request_gives_the_key_and_nothing_else() {
         let mut changed = request.clone();
         changed[at] ^= 1;
         // Outside the signed part a change may go unnoticed; then it must have no effect.
-        if let Ok(certificate) = ca.sign_host_request(&changed, "h1", now()) {
+        if let Ok(request) = SigningRequest::from_pem(&request_pem(&changed)) {
+            let certificate = der(&sign(&ca, &request, "h1"));
             assert!(certificate.windows(key_bytes.len()).any(|part| part == key_bytes), "{at}");
             tolerated += 1;
         }

@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use pki::{
-    CaBundle, CertificateAuthority, ClientAuth, ClientTls, Identity, PeerIdentity, ServerNames,
-    ServerTls, SwappableIdentity, client_tls, server_tls,
+    CaBundle, CertificateAuthority, ClientAuth, ClientTls, Identity, PeerIdentity, PinError,
+    PinnedAuthority, ServerNames, ServerTls, SwappableIdentity, client_tls, server_tls,
 };
 use rustls::pki_types::{ServerName, UnixTime};
 use rustls::time_provider::TimeProvider;
-use rustls::{CertificateError, ClientConnection, Error, ServerConnection};
+use rustls::{CertificateError, ClientConfig, ClientConnection, Error, ServerConnection};
 
 #[derive(Debug)]
 struct Fixed(Timestamp);
@@ -52,9 +52,13 @@ enum Refused {
 }
 
 fn shake(server: &ServerTls<'_>, client: &ClientTls<'_>, name: &str) -> Result<Agreed, Refused> {
+    shake_with(server, client_tls(client).unwrap(), name)
+}
+
+fn shake_with(server: &ServerTls<'_>, client: ClientConfig, name: &str) -> Result<Agreed, Refused> {
     let name = ServerName::try_from(name.to_owned()).unwrap();
     let mut server = ServerConnection::new(Arc::new(server_tls(server).unwrap())).unwrap();
-    let mut client = ClientConnection::new(Arc::new(client_tls(client).unwrap()), name).unwrap();
+    let mut client = ClientConnection::new(Arc::new(client), name).unwrap();
     // Ten rounds are more than any handshake takes.
     for _ in 0..10 {
         let mut wire = Vec::new();
@@ -225,4 +229,35 @@ fn an_exchanged_identity_is_used_from_the_next_handshake_on() {
     assert_eq!(name(shake(&server, &client, "server.test")), "h1");
     client.identity.as_ref().unwrap().replace(&second).unwrap();
     assert_eq!(name(shake(&server, &client, "server.test")), "h2");
+}
+
+#[test]
+fn a_joiner_believes_only_servers_of_the_authority_it_was_told() {
+    pki::install_provider();
+    let ca = CertificateAuthority::create("north", start()).unwrap();
+    let impostor = CertificateAuthority::create("north", start()).unwrap();
+    let joins = |shows: &Identity, days: i64| {
+        let pin = PinnedAuthority::new(ca.bundle().fingerprint());
+        let tls = pin.tls(&[b"h2"], Some(after_days(days))).unwrap();
+        let shaken = shake_with(&server(shows, ClientAuth::None, days), tls, "server.test");
+        (shaken, pin.refused())
+    };
+    let good = server_identity(&ca).with_authorities(ca.bundle()).unwrap();
+    assert!(matches!(joins(&good, 1), (Ok(_), None)));
+
+    let (shaken, refused) = joins(&server_identity(&ca), 1);
+    assert!(matches!(shaken, Err(Refused::ByClient(_))), "its authority is not shown");
+    assert!(matches!(refused, Some(PinError::OtherAuthority { .. })));
+    let other = server_identity(&impostor).with_authorities(impostor.bundle()).unwrap();
+    let (shaken, refused) = joins(&other, 1);
+    assert!(shaken.is_err() && matches!(refused, Some(PinError::OtherAuthority { .. })));
+    // The right authority is public: showing it proves nothing.
+    let dressed = server_identity(&impostor).with_authorities(ca.bundle()).unwrap();
+    let (shaken, _) = joins(&dressed, 1);
+    assert!(matches!(shaken, Err(Refused::ByClient(_))), "{shaken:?}");
+
+    for days in [-1, 40] {
+        let (shaken, refused) = joins(&good, days);
+        assert!(shaken.is_err() && matches!(refused, Some(PinError::Clock { .. })), "{days}");
+    }
 }

@@ -7,6 +7,7 @@
 //! * [`http`] is the API that users and agents see.
 
 pub mod access;
+mod certificate;
 pub mod control;
 pub mod core;
 pub mod http;
@@ -15,5 +16,7 @@ pub mod oci;
 pub mod restore;
 mod run;
 mod source;
+mod trust;
 
 pub use run::{Options, RunError, run};
+pub use trust::Trust;

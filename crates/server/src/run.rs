@@ -11,18 +11,21 @@ use api::operation::TokenRequest;
 use api::token::Role;
 use ipnet::Ipv4Net;
 use parking_lot::Mutex;
-use pki::{CaBundle, Identity, Keyring, PRIVATE_MODE, SwappableIdentity, write_atomic};
+use pki::{CaBundle, CertificateAuthority, Keyring, PRIVATE_MODE, write_atomic};
+use rustls::time_provider::DefaultTimeProvider;
 use store::{SqliteOptions, SqliteStore, Store};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::certificate::OwnCertificate;
 use crate::control::{self, Driver};
 use crate::core::{
     Agents, Cache, Change, Core, Events, Planning, Resolver, Term, now, write_events,
 };
 use crate::oci::Registry;
 use crate::source::{Others, Own};
+use crate::trust::Trust;
 use crate::{http, oci};
 
 /// What a server is told.
@@ -42,6 +45,9 @@ pub struct Options {
     pub key: PathBuf,
     /// The cluster's authorities, PEM.
     pub authorities: PathBuf,
+    /// The directory of the authority's certificate and key, `ca.pem` and `ca.key`; without it
+    /// this server lets nobody in and signs nothing.
+    pub authority: Option<PathBuf>,
     /// Where the first admin's token is written when no token exists.
     pub admin_token: PathBuf,
     /// Where instances' addresses come from; each host has a /24 of it.
@@ -110,11 +116,8 @@ pub async fn run(options: Options, stop: CancellationToken) -> Result<(), RunErr
     let listener = TcpListener::bind(options.api)
         .await
         .map_err(|cause| RunError::Listen { address: options.api, cause })?;
-    let identity = Identity::load(&options.certificate, &options.key)
-        .map_err(|e| keys("the server's certificate", e))?;
-    let identity = SwappableIdentity::new(&identity).map_err(|e| keys("the certificate", e))?;
-    let authorities =
-        CaBundle::load(&options.authorities).map_err(|e| keys("the cluster's authorities", e))?;
+    let trust = Arc::new(trust(&options)?);
+    let certificate = OwnCertificate::load(&options, &trust)?;
     let registry_dir = options.data.join("registry");
     let registry = Registry::open(&registry_dir, oci::Options::default())
         .map_err(|error| RunError::Registry(Box::new(error)))?;
@@ -129,7 +132,9 @@ pub async fn run(options: Options, stop: CancellationToken) -> Result<(), RunErr
     tracing::info!(term = term.number, api = %options.api, "this server leads");
     control::start(&core, &registry, term, &tasks, &inner);
 
-    let serving = http::Serving { identity, authorities, registry };
+    let identity = certificate.identity();
+    tasks.spawn(certificate.keep(trust.clone(), inner.clone()));
+    let serving = http::Serving { identity, trust, registry };
     let served = http::serve(core.clone(), listener, serving, stop.clone());
     served.await;
     inner.cancel();
@@ -141,7 +146,16 @@ pub async fn run(options: Options, stop: CancellationToken) -> Result<(), RunErr
     Ok(())
 }
 
-fn keys(what: &str, cause: impl std::error::Error + Send + Sync + 'static) -> RunError {
+fn trust(options: &Options) -> Result<Trust, RunError> {
+    let authorities =
+        CaBundle::load(&options.authorities).map_err(|e| keys("the cluster's authorities", e))?;
+    let authority = options.authority.as_deref().map(CertificateAuthority::load).transpose();
+    let authority = authority.map_err(|e| keys("the key of the cluster's authority", e))?;
+    let clock = Arc::new(DefaultTimeProvider);
+    Ok(Trust { authorities, authority, clock, etcd: Vec::new() })
+}
+
+pub(crate) fn keys(what: &str, cause: impl std::error::Error + Send + Sync + 'static) -> RunError {
     RunError::Keys { what: what.to_owned(), cause: Box::new(cause) }
 }
 

@@ -33,6 +33,9 @@ pub(crate) struct Arguments {
     /// The cluster's authorities, PEM
     #[arg(long, value_name = "FILE")]
     pub authorities: PathBuf,
+    /// The directory of the authority's certificate and key; without it nobody can join here
+    #[arg(long, value_name = "DIR")]
+    pub authority: Option<PathBuf>,
     /// Where the first admin's token is written when there is none
     #[arg(long, value_name = "FILE")]
     pub admin_token: PathBuf,
@@ -61,6 +64,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         certificate: arguments.certificate,
         key: arguments.key,
         authorities: arguments.authorities,
+        authority: arguments.authority,
         admin_token: arguments.admin_token,
         instance_range: arguments.instance_range,
         service_range: arguments.service_range,

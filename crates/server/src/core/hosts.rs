@@ -123,7 +123,7 @@ fn first_subnet(range: Ipv4Net, taken: &[Ipv4Net], asked: Option<Ipv4Net>) -> Op
 }
 
 /// The lowest /24 (or the whole range, when it is smaller) that no host has.
-fn free_subnet(range: Ipv4Net, taken: &[Ipv4Net]) -> Option<Ipv4Net> {
+pub(super) fn free_subnet(range: Ipv4Net, taken: &[Ipv4Net]) -> Option<Ipv4Net> {
     let prefix = HOST_PREFIX.max(range.prefix_len());
     range.subnets(prefix).ok()?.find(|subnet| !taken.contains(subnet))
 }

@@ -9,11 +9,13 @@ use api::environment::Environment;
 use api::event::Event;
 use api::host::Host;
 use api::id::{AppName, EnvironmentName};
+use api::join::{JoinRole, JoinToken};
 use api::registry::Registry;
 use api::release::Release;
 use api::secret::Secret;
 use api::status::HostStatus;
 use api::team::Team;
+use api::time::Timestamp;
 use api::token::Token;
 use pki::{Sealed, TokenHash};
 use serde::de::DeserializeOwned;
@@ -59,6 +61,8 @@ kinds! {
     HostStatus, "status", |status| status.host;
     ServiceAddress, "service", |service| place_name(&service.environment, &service.app);
     StoredToken, "token", |token| token.token.id;
+    StoredJoinToken, "join-token", |token| token.token.id;
+    StoredMember, "member", |member| member_name(member.role, &member.name);
     StoredSecret, "secret", |s| secret_name(&s.secret);
     StoredCertificate, "certificate", |certificate| certificate.certificate.name;
     StoredRegistry, "registry", |registry| registry.registry.host;
@@ -75,6 +79,15 @@ pub fn release_name(app: &AppName, number: u32) -> String {
 #[must_use]
 pub fn place_name(environment: &EnvironmentName, app: &AppName) -> String {
     format!("{environment}/{app}")
+}
+
+/// The name of the record of a host or server.
+#[must_use]
+pub fn member_name(role: JoinRole, name: &str) -> String {
+    match role {
+        JoinRole::Host => format!("host/{name}"),
+        JoinRole::Server => format!("server/{name}"),
+    }
 }
 
 /// The name of a secret.
@@ -110,6 +123,28 @@ pub struct StoredToken {
     pub token: Token,
     /// The hash of its secret.
     pub hash: TokenHash,
+}
+
+/// A join token with the hash of its secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredJoinToken {
+    /// What is shown of it.
+    pub token: JoinToken,
+    /// The hash of its secret.
+    pub hash: TokenHash,
+}
+
+/// A host or server that joined by a token: whose key stands for its name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredMember {
+    /// What it is.
+    pub role: JoinRole,
+    /// Its name.
+    pub name: String,
+    /// The fingerprint of its public key.
+    pub key: String,
+    /// When it joined, or took another's place.
+    pub joined: Timestamp,
 }
 
 /// A secret with its sealed value.

@@ -10,6 +10,8 @@ mod deploy;
 mod events;
 mod hosts;
 mod image;
+mod invite;
+mod join;
 mod kind;
 mod lead;
 mod logs;
@@ -31,8 +33,8 @@ pub use events::{EventQueue, Events};
 pub(crate) use events::{forget as forget_events, write as write_events};
 pub use image::{Found, Held, ImageSource, Resolver};
 pub use kind::{
-    Kind, ServiceAddress, StoredCertificate, StoredEvent, StoredRegistry, StoredSecret,
-    StoredToken, place_name, release_name, secret_name,
+    Kind, ServiceAddress, StoredCertificate, StoredEvent, StoredJoinToken, StoredMember,
+    StoredRegistry, StoredSecret, StoredToken, member_name, place_name, release_name, secret_name,
 };
 pub use lead::Term;
 pub use logs::LogLines;

@@ -18,8 +18,8 @@ use store::document::{Document, DocumentError};
 use store::{KeyValue, Revision};
 
 use super::kind::{
-    Kind, ServiceAddress, StoredCertificate, StoredEvent, StoredRegistry, StoredSecret,
-    StoredToken, place_name, release_name,
+    Kind, ServiceAddress, StoredCertificate, StoredEvent, StoredJoinToken, StoredMember,
+    StoredRegistry, StoredSecret, StoredToken, place_name, release_name,
 };
 
 /// A document as it stands in the store.
@@ -116,6 +116,10 @@ view! {
     services: ServiceAddress,
     /// Tokens.
     tokens: StoredToken,
+    /// Join tokens.
+    join_tokens: StoredJoinToken,
+    /// Hosts and servers that joined by a token.
+    members: StoredMember,
     /// Secrets.
     secrets: StoredSecret,
     /// Certificates.

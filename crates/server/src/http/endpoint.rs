@@ -15,6 +15,7 @@ use http::Method;
 use http::header::{AUTHORIZATION, HeaderMap};
 use http::request::Parts;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use pki::PeerIdentity;
 use schemars::{Schema, SchemaGenerator};
 use store::Revision;
 use tokio_util::sync::CancellationToken;
@@ -25,6 +26,7 @@ use super::roles::Allowed;
 use super::takes::{self, Asks, Field, Takes};
 use crate::core::{Caller, Core};
 use crate::oci::Registry;
+use crate::trust::Trust;
 
 /// Bytes of the largest body: four manifests of 256 KiB, and room for what JSON adds.
 pub(super) const MAX_BODY: usize = 1 << 20;
@@ -34,6 +36,7 @@ pub(super) const MAX_BODY: usize = 1 << 20;
 pub(super) struct Context {
     pub(super) core: Arc<Core>,
     pub(super) registry: Arc<Registry>,
+    pub(super) trust: Arc<Trust>,
     /// Ends answers that would go on for ever.
     pub(super) stop: CancellationToken,
 }
@@ -42,9 +45,12 @@ pub(super) struct Context {
 pub(super) struct Call<B = (), Q = ()> {
     pub(super) core: Arc<Core>,
     pub(super) registry: Arc<Registry>,
+    pub(super) trust: Arc<Trust>,
     pub(super) stop: CancellationToken,
     /// Who asks.
     pub(super) caller: Caller,
+    /// The member of the cluster whose certificate the connection showed.
+    pub(super) peer: Option<PeerIdentity>,
     pub(super) headers: HeaderMap,
     segments: BTreeMap<String, String>,
     pub(super) query: Q,
@@ -258,7 +264,7 @@ async fn read<B: Takes, Q: Asks>(admitted: Admitted) -> Result<Call<B, Q>, ApiEr
         Err(error) => return Err(invalid("the body", format!("it broke off: {error}"))),
     };
     let body = B::read(&bytes).map_err(|error| invalid("the body", error))?;
-    let Context { core, registry, stop } = context;
-    let headers = parts.headers;
-    Ok(Call { core, registry, stop, caller, headers, segments, query, body })
+    let Context { core, registry, trust, stop } = context;
+    let (headers, peer) = (parts.headers, parts.extensions.get().cloned());
+    Ok(Call { core, registry, trust, stop, caller, peer, headers, segments, query, body })
 }

@@ -44,7 +44,7 @@ pub(super) async fn put_labels(
 }
 
 /// Labels are short words: they are compared, shown in tables and written into metrics.
-fn check_labels(labels: &BTreeMap<String, String>) -> Result<(), ApiError> {
+pub(super) fn check_labels(labels: &BTreeMap<String, String>) -> Result<(), ApiError> {
     let invalid = |message: String| Err(ApiError::new(ErrorCode::Invalid, message));
     if labels.len() > MAX_LABELS {
         return invalid(format!("a host has at most {MAX_LABELS} labels"));

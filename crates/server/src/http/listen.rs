@@ -11,7 +11,7 @@ use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
-use pki::{CaBundle, ClientAuth, PeerIdentity, PeerRole, ServerTls, SwappableIdentity};
+use pki::{ClientAuth, PeerIdentity, PeerRole, ServerTls, SwappableIdentity, key_of};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::TlsAcceptor;
@@ -22,6 +22,7 @@ use tower::ServiceExt;
 
 use crate::core::Core;
 use crate::oci::{PeerHost, Registry};
+use crate::trust::Trust;
 
 /// Connections at once: two of each of 5,000 hosts, and as many of people and tools as are likely,
 /// at about 60 KiB each when idle: 1 GiB when all are there.
@@ -59,8 +60,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 pub struct Serving {
     /// The server's certificate.
     pub identity: Arc<SwappableIdentity>,
-    /// Whose client certificates are accepted.
-    pub authorities: CaBundle,
+    /// Whose client certificates are accepted, and who signs them.
+    pub trust: Arc<Trust>,
     /// The image registry.
     pub registry: Arc<Registry>,
 }
@@ -74,10 +75,10 @@ pub async fn serve(
     stop: CancellationToken,
 ) {
     let options = ServerTls {
-        identity: serving.identity,
-        clients: ClientAuth::Optional(&serving.authorities),
+        identity: serving.identity.clone(),
+        clients: ClientAuth::Optional(&serving.trust.authorities),
         alpn: &[b"h2", b"http/1.1"],
-        time: None,
+        time: Some(serving.trust.clock.clone()),
     };
     let tls = match pki::server_tls(&options) {
         Ok(tls) => TlsAcceptor::from(Arc::new(tls)),
@@ -86,8 +87,8 @@ pub async fn serve(
             return;
         }
     };
-    let router = super::router(&core, &serving.registry, &stop);
-    let door = Arc::new(Door { tls, router, cluster: core.cluster.clone(), stop: stop.clone() });
+    let router = super::router::router(&core, &serving, &stop);
+    let door = Arc::new(Door { tls, router, core, stop: stop.clone() });
     let connections = TaskTracker::new();
     let cut = CancellationToken::new();
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
@@ -136,7 +137,7 @@ async fn accept(
 struct Door {
     tls: TlsAcceptor,
     router: Router,
-    cluster: String,
+    core: Arc<Core>,
     stop: CancellationToken,
 }
 
@@ -192,7 +193,14 @@ impl Door {
     fn peer(&self, stream: &TlsStream<TcpStream>) -> Option<PeerIdentity> {
         let certificate = stream.get_ref().1.peer_certificates()?.first()?;
         match PeerIdentity::from_certificate(certificate) {
-            Ok(peer) if peer.cluster() == self.cluster => Some(peer),
+            Ok(peer) if peer.cluster() == self.core.cluster => {
+                let key = key_of(certificate)?.to_string();
+                let admitted = self.core.admits(&peer, &key);
+                if !admitted {
+                    tracing::warn!(%peer, "a certificate whose place was taken is passed over");
+                }
+                Some(peer).filter(|_| admitted)
+            }
             Ok(peer) => {
                 tracing::warn!(%peer, "a certificate of another cluster is passed over");
                 None

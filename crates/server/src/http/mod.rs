@@ -19,6 +19,7 @@ mod environments;
 mod gives;
 mod hosts;
 mod images;
+mod join;
 mod listen;
 mod logs;
 mod registries;
@@ -34,4 +35,3 @@ mod watch;
 
 pub use document::openapi;
 pub use listen::{Serving, serve};
-pub use router::router;

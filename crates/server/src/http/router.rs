@@ -15,15 +15,16 @@ use futures_util::{FutureExt, StreamExt};
 use tokio_util::sync::CancellationToken;
 
 use super::endpoint::Context;
+use super::listen::Serving;
 use super::{answer, table};
 use crate::access::{Releases, Users};
 use crate::core::Core;
 use crate::link;
-use crate::oci::Registry;
 
 /// Everything that is served. `stop` ends answers that would go on for ever.
-pub fn router(core: &Arc<Core>, registry: &Arc<Registry>, stop: &CancellationToken) -> Router {
-    let context = Context { core: core.clone(), registry: registry.clone(), stop: stop.clone() };
+pub(super) fn router(core: &Arc<Core>, serving: &Serving, stop: &CancellationToken) -> Router {
+    let (registry, trust) = (serving.registry.clone(), serving.trust.clone());
+    let context = Context { core: core.clone(), registry, trust, stop: stop.clone() };
     let mut endpoints = Router::new();
     for endpoint in table::endpoints() {
         let filter = MethodFilter::try_from(endpoint.method.clone())
@@ -32,7 +33,7 @@ pub fn router(core: &Arc<Core>, registry: &Arc<Registry>, stop: &CancellationTok
         endpoints = endpoints.route(endpoint.path, on(filter, service));
     }
     let (users, releases) = (Arc::new(Users(core.clone())), Arc::new(Releases(core.clone())));
-    let images = registry.router(users, releases);
+    let images = serving.registry.router(users, releases);
     let ends = stop.clone();
     let agents = link::router(core.clone())
         .layer(middleware::map_response(move |response| ended_by(ends.clone(), response)));

@@ -72,6 +72,64 @@ pub(super) struct Registry {
     plain_http: bool,
 }
 
+/// The answer to `POST /v1/join-tokens`: the only time the token itself is shown.
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "only its schema is used")]
+pub(super) struct JoinTokenAnswer {
+    /// What is kept of it.
+    token: api::join::JoinToken,
+    /// The token itself, with the fingerprint of the cluster's authority.
+    secret: String,
+}
+
+/// `POST /v1/join/host`: a machine wants to become a host.
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "only its schema is used")]
+pub(super) struct HostJoinRequest {
+    /// The secret part of the join token, `fh_ID_SECRET`.
+    token: String,
+    /// What it wants to be called.
+    name: api::id::HostId,
+    /// A signing request for its key, PEM. Every name in it is ignored.
+    request_pem: String,
+    /// Where other hosts reach it.
+    address: std::net::Ipv4Addr,
+    /// The failure domain it stands in.
+    #[serde(default)]
+    domain: api::host::DomainPath,
+    /// Labels.
+    #[serde(default)]
+    labels: std::collections::BTreeMap<String, String>,
+    /// Whether it knows that it takes the place of a host with this name.
+    #[serde(default)]
+    replace: bool,
+    /// Its clock.
+    time: api::time::Timestamp,
+}
+
+/// `POST /v1/join/server`: a machine wants to become a server.
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "only its schema is used")]
+pub(super) struct ServerJoinRequest {
+    /// The secret part of the join token, `fh_ID_SECRET`.
+    token: String,
+    /// What it wants to be called.
+    name: api::id::ServerId,
+    /// A signing request for its key, PEM.
+    request_pem: String,
+    /// The DNS names by which it will be reached.
+    #[serde(default)]
+    dns_names: Vec<String>,
+    /// The addresses by which it will be reached.
+    #[serde(default)]
+    addresses: Vec<std::net::IpAddr>,
+    /// Whether it knows that it takes the place of a server with this name.
+    #[serde(default)]
+    replace: bool,
+    /// Its clock.
+    time: api::time::Timestamp,
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -111,6 +169,36 @@ mod tests {
             hosts: vec![],
             chain_pem: "x".into(),
             key_pem: secret(),
+        });
+        check::<JoinTokenAnswer>(&api::join::JoinTokenAnswer {
+            token: api::join::JoinToken {
+                id: "x".into(),
+                role: api::join::JoinRole::Host,
+                replaces: None,
+                created: Timestamp(0),
+                expires: Timestamp(0),
+                used: None,
+            },
+            secret: secret(),
+        });
+        check::<HostJoinRequest>(&api::join::HostJoinRequest {
+            token: secret(),
+            name: "x".parse().unwrap(),
+            request_pem: "x".into(),
+            address: std::net::Ipv4Addr::LOCALHOST,
+            domain: api::host::DomainPath::default(),
+            labels: std::collections::BTreeMap::new(),
+            replace: false,
+            time: Timestamp(0),
+        });
+        check::<ServerJoinRequest>(&api::join::ServerJoinRequest {
+            token: secret(),
+            name: "x".parse().unwrap(),
+            request_pem: "x".into(),
+            dns_names: vec![],
+            addresses: vec![],
+            replace: false,
+            time: Timestamp(0),
         });
         let mut registry = api::registry::Registry {
             host: "x".into(),

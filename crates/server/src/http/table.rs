@@ -5,8 +5,8 @@ use http::Method;
 use super::endpoint::Endpoint;
 use super::roles::{ADMINS, ANYONE, Allowed, OPERATORS, TEAM};
 use super::{
-    apps, backup, certificates, cluster, environments, hosts, images, logs, registries, secrets,
-    teams, tokens, watch,
+    apps, backup, certificates, cluster, environments, hosts, images, join, logs, registries,
+    secrets, teams, tokens, watch,
 };
 
 const GET: Method = Method::GET;
@@ -20,6 +20,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
     all.extend(access());
     all.extend(workloads());
     all.extend(pool());
+    all.extend(joining());
     all
 }
 
@@ -142,5 +143,28 @@ fn pool() -> Vec<Endpoint> {
             "Sets how to reach an image registry off the cluster.", registries::put),
         Endpoint::new((DELETE, "/v1/registries/{registry}"), "delete_registry", OPERATORS,
             "Forgets an image registry off the cluster.", registries::delete),
+    ]
+}
+
+#[rustfmt::skip]
+fn joining() -> Vec<Endpoint> {
+    vec![
+        Endpoint::new((GET, "/v1/join-tokens"), "list_join_tokens", OPERATORS,
+            "All join tokens, without their secrets.", join::list),
+        Endpoint::new((POST, "/v1/join-tokens"), "create_join_token", OPERATORS,
+            "Makes a token that lets one machine in. The answer is the only place that shows it.",
+            join::create),
+        Endpoint::new((DELETE, "/v1/join-tokens/{id}"), "revoke_join_token", OPERATORS,
+            "Ends a join token at once.", join::revoke),
+        Endpoint::new((POST, "/v1/join/host"), "join_host", Allowed::Open,
+            "Lets a machine with a join token in as a host.", join::host),
+        Endpoint::new((POST, "/v1/join/server"), "join_server", Allowed::Open,
+            "Lets a machine with a join token in as a server.", join::server),
+        Endpoint::new((POST, "/v1/join/handover"), "hand_over", Allowed::Open,
+            "Gives the cluster's keys, sealed, to a server that shows its certificate.",
+            join::handover),
+        Endpoint::new((POST, "/agent/v1/renew"), "renew", Allowed::Open,
+            "Signs the next certificate of a host that proves that it has the key of its last.",
+            join::renew),
     ]
 }

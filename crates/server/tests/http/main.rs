@@ -5,6 +5,7 @@
 mod admission;
 mod document;
 mod endpoints;
+mod joining;
 mod serving;
 mod watching;
 mod world;

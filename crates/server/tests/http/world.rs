@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
 use api::digest::Digest;
 use api::environment::Environment;
@@ -18,8 +20,12 @@ use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::TokioIo;
 use image::Reference;
+use jiff::SignedDuration;
 use parking_lot::Mutex;
 use pki::{CertificateAuthority, ClientTls, Keyring, ServerNames, SwappableIdentity};
+use rustls::time_provider::TimeProvider;
+use rustls_pki_types::UnixTime;
+use server::Trust;
 use server::core::{
     Agents, Cache, Change, Core, Events, Found, ImageSource, Planning, Resolver, now,
 };
@@ -51,18 +57,58 @@ impl ImageSource for AnyImage {
 /// A cluster's trust and state, which several servers may share.
 pub(crate) struct Cluster {
     pub(crate) authority: CertificateAuthority,
+    pub(crate) clock: Arc<TestClock>,
+    trust: Arc<Trust>,
     pub(crate) store: Arc<dyn Store>,
     directory: tempfile::TempDir,
 }
 
 impl Cluster {
     pub(crate) fn new() -> Self {
+        Self::on(Vec::new())
+    }
+
+    /// A cluster with its state on these etcd endpoints, as far as joiners are told.
+    pub(crate) fn on(etcd: Vec<String>) -> Self {
         pki::install_provider();
+        let authority = CertificateAuthority::create("test", jiff::Timestamp::now()).unwrap();
+        let (pem, key) = authority.export();
+        let clock = Arc::new(TestClock(AtomicI64::new(0)));
+        let trust = Arc::new(Trust {
+            authorities: authority.bundle().clone(),
+            authority: Some(CertificateAuthority::import(&pem, &key).unwrap()),
+            clock: clock.clone(),
+            etcd,
+        });
         Self {
-            authority: CertificateAuthority::create("test", jiff::Timestamp::now()).unwrap(),
+            authority,
+            clock,
+            trust,
             store: Arc::new(MemoryStore::new()),
             directory: tempfile::tempdir().unwrap(),
         }
+    }
+}
+
+/// The machine's clock, moved by seconds.
+#[derive(Debug)]
+pub(crate) struct TestClock(AtomicI64);
+
+impl TestClock {
+    pub(crate) fn pass(&self, span: SignedDuration) {
+        self.0.fetch_add(span.as_secs(), Ordering::Relaxed);
+    }
+
+    pub(crate) fn now(&self) -> jiff::Timestamp {
+        let by = SignedDuration::from_secs(self.0.load(Ordering::Relaxed));
+        jiff::Timestamp::now() + by
+    }
+}
+
+impl TimeProvider for TestClock {
+    fn current_time(&self) -> Option<UnixTime> {
+        let seconds = u64::try_from(self.now().as_second()).ok()?;
+        Some(UnixTime::since_unix_epoch(Duration::from_secs(seconds)))
     }
 }
 
@@ -72,6 +118,7 @@ pub(crate) struct World {
     pub(crate) core: Arc<Core>,
     _registry: Arc<Registry>,
     pub(crate) address: SocketAddr,
+    pub(crate) identity: Arc<SwappableIdentity>,
     pub(crate) admin: String,
     pub(crate) stop: CancellationToken,
     pub(crate) served: Option<tokio::task::JoinHandle<()>>,
@@ -141,12 +188,13 @@ impl World {
         }
         let admin = token(&core, Role::Admin, None).await;
         let stop = CancellationToken::new();
-        let (address, served) = Self::listen(&cluster, &core, &registry, &stop).await;
+        let (address, identity, served) = Self::listen(&cluster, &core, &registry, &stop).await;
         Self {
             cluster,
             core,
             _registry: registry,
             address,
+            identity,
             admin,
             served: Some(served),
             _inner: inner.drop_guard(),
@@ -160,21 +208,23 @@ impl World {
         core: &Arc<Core>,
         registry: &Arc<Registry>,
         stop: &CancellationToken,
-    ) -> (SocketAddr, tokio::task::JoinHandle<()>) {
+    ) -> (SocketAddr, Arc<SwappableIdentity>, tokio::task::JoinHandle<()>) {
         let names = ServerNames {
             dns: vec!["localhost".into()],
             addresses: vec!["127.0.0.1".parse().unwrap()],
         };
-        let identity = cluster.authority.issue_server("one", &names, jiff::Timestamp::now());
+        let identity = cluster.authority.issue_server("one", &names, cluster.clock.now()).unwrap();
+        let identity = identity.with_authorities(cluster.authority.bundle()).unwrap();
+        let identity = SwappableIdentity::new(&identity).unwrap();
         let serving = Serving {
-            identity: SwappableIdentity::new(&identity.unwrap()).unwrap(),
-            authorities: cluster.authority.bundle().clone(),
+            identity: identity.clone(),
+            trust: cluster.trust.clone(),
             registry: registry.clone(),
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let served = tokio::spawn(serve(core.clone(), listener, serving, stop.clone()));
-        (address, served)
+        (address, identity, served)
     }
 
     pub(crate) fn client_with(&self, token: Option<&str>) -> Client {

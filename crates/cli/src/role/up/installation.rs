@@ -156,6 +156,7 @@ impl Installation {
         add("--certificate", path(&certificate));
         add("--key", path(&key));
         add("--authorities", path(&self.authorities()));
+        add("--authority", path(&self.pki()));
         add("--admin-token", path(&self.admin_token()));
         add("--instance-range", self.ranges.instances.to_string());
         add("--service-range", self.ranges.services.to_string());
