@@ -16,7 +16,7 @@ const MAX_COLUMNS: usize = 100;
 const EMPTY_NAMES: &[&str] = &["types", "utils", "util", "common", "helpers", "misc"];
 
 /// The crates that talk to the kernel in ways that safe code cannot.
-const UNSAFE_CRATES: &[&str] = &["crates/net/", "crates/agent/"];
+const UNSAFE_CRATES: &[&str] = &["crates/net/", "crates/agent/", "crates/lab/"];
 
 /// How far above an unsafe block its reason may begin, in lines.
 const SAFETY_LINES: usize = 8;
@@ -110,7 +110,7 @@ fn unsafe_code(source: &Source<'_>, found: &mut Vec<Finding>) {
         }
         let mut forbid = |text| found.push(Finding::new(source.path, line, "unsafe", text));
         if !allowed {
-            forbid("unsafe code belongs into net and agent");
+            forbid("unsafe code belongs into net, agent and lab");
         } else if !lifted {
             forbid("the module must lift the ban: `#![expect(unsafe_code, reason = …)]`");
         }

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use super::{
-    app, backup, cert, check, completions, deploy, environment, event, generate, host, image,
-    login, logs, promote, ps, registry, release, restore, rollback, route, secret, status, team,
+    app, backup, cert, check, completions, deploy, environment, event, generate, host, image, lab,
+    login, logs, promote, ps, registry, release, restore, rollback, route, secret, status, store, team,
     token, version,
 };
 use crate::connect::{Session, print_out};
@@ -79,10 +79,16 @@ pub(crate) enum Command {
     Event(event::Arguments),
     Backup(backup::Arguments),
     Restore(restore::Arguments),
+    #[command(subcommand)]
+    Store(store::Arguments),
+    #[command(subcommand)]
+    Lab(Box<lab::Arguments>),
     Server(Box<role::server::Arguments>),
     Agent(Box<role::agent::Arguments>),
     #[command(hide = true)]
     Proxy(role::proxy::Arguments),
+    #[command(flatten)]
+    Hidden(lab::Hidden),
     Completions(completions::Arguments),
     Version(version::Arguments),
     /// List the exit codes
@@ -126,6 +132,9 @@ pub(crate) fn dispatch(cli: Cli, terminal: Terminal) -> Result<ExitCode, Failure
         Command::Event(arguments) => event::run(&session, arguments),
         Command::Backup(arguments) => backup::run(&session, &arguments),
         Command::Restore(arguments) => restore::run(&session, &arguments),
+        Command::Store(arguments) => store::run(&session, &arguments),
+        Command::Lab(arguments) => lab::run(&session, *arguments),
+        Command::Hidden(arguments) => lab::run_hidden(&arguments),
         Command::Completions(arguments) => completions::run(&arguments),
         Command::Version(arguments) => version::run(&session, &arguments),
         Command::Gen(arguments) => generate::run(&arguments),

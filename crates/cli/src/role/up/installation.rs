@@ -208,7 +208,7 @@ fn path(path: &Path) -> String {
 }
 
 /// A word for a POSIX shell.
-fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-:,=@%+[]".contains(c);
     if !text.is_empty() && text.chars().all(plain) && !text.contains(['[', ']']) {
         return text.to_owned();

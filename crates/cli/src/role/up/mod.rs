@@ -17,4 +17,5 @@ mod run;
 mod supervise;
 
 pub(crate) use arguments::Arguments;
+pub(crate) use installation::quoted;
 pub(crate) use run::run;

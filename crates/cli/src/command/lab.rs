@@ -1,0 +1,214 @@
+//! `freehold lab …`: a whole cluster on one machine, and breaking it.
+
+mod arguments;
+mod ready;
+mod show;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use ::lab::{End, Lab, Loss, Plan, Target};
+
+pub(crate) use arguments::Arguments;
+pub(crate) use arguments::Hidden;
+use arguments::{Broken, Named, Pair, Up};
+use show::Named as _;
+
+use crate::connect::{Session, print_out};
+use crate::exit::Exit;
+use crate::failure::Failure;
+
+/// This binary, for everything that a lab starts.
+const SELF: &str = "/proc/self/exe";
+
+pub(crate) fn run(session: &Session, arguments: Arguments) -> Result<ExitCode, Failure> {
+    if !rustix::process::geteuid().is_root() {
+        let why = "make machines out of namespaces: this needs root";
+        return Err(Failure::new(Exit::Unfit, why).hint("sudo freehold lab up"));
+    }
+    match arguments {
+        Arguments::Up(up) => bring_up(session, &up),
+        Arguments::Status(named) => {
+            let lab = named.lab()?;
+            session.show(&::lab::status(&lab)?, |machines, look| show::machines(machines, look))
+        }
+        Arguments::Kill(broken) => kill(session, &broken),
+        Arguments::Freeze(broken) => change(&broken, "frozen", ::lab::freeze),
+        Arguments::Thaw(broken) => change(&broken, "goes on", ::lab::thaw),
+        Arguments::Restart(broken) => change(&broken, "started", |lab, lock, targets| {
+            ::lab::restart(lab, lock, targets, &binary())
+        }),
+        Arguments::Cut(pair) => lose(session, &pair, Loss::ALL),
+        Arguments::Loss { percent, pair } => lose(session, &pair, Loss { percent }),
+        Arguments::Heal(named) => {
+            let lab = named.lab()?;
+            let faults = ::lab::break_links(&lab, &lab.lock()?, ::lab::Faults::heal)?;
+            session.changed(&faults, "all links are whole")
+        }
+        Arguments::Migrate { host, hypervisor, which } => {
+            let lab = which.lab()?;
+            let moved = ::lab::migrate(&lab, &lab.lock()?, &host, &hypervisor)?;
+            session.changed(&moved, &format!("{host} is on {} now", moved.domain()))
+        }
+        Arguments::Shell { host, command, which } => {
+            let command = if command.is_empty() { vec![shell()] } else { command };
+            Ok(code(::lab::enter(&which.lab()?, &host, &command)?))
+        }
+        Arguments::Run { command, which } => Ok(code(::lab::run_outside(&which.lab()?, &command)?)),
+        Arguments::Env(named) => {
+            let lab = named.lab()?;
+            // A lab that is there has a plan; without one there is no door to open.
+            lab.plan()?;
+            print_out(&show::exports(&lab, &lab.door(&binary())?))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Arguments::Down(named) => {
+            let lab = named.lab()?;
+            ::lab::down(&lab, &lab.lock()?)?;
+            session.changed(&lab.directory(), "nothing of the lab is left")
+        }
+    }
+}
+
+/// A machine's first processes, and the door.
+pub(crate) fn run_hidden(arguments: &Hidden) -> Result<ExitCode, Failure> {
+    match arguments {
+        Hidden::LabInit { which, machine, first } => {
+            let lab = which.lab()?;
+            if *first {
+                ::lab::first(&lab, machine)?;
+            } else {
+                // The same arguments and one more.
+                let mut again: Vec<String> = std::env::args().skip(1).collect();
+                again.push("--first".to_owned());
+                ::lab::outer(&lab, machine, &again)?;
+            }
+        }
+        Hidden::LabDoor { which } => ::lab::serve_door(&which.lab()?)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn bring_up(session: &Session, up: &Up) -> Result<ExitCode, Failure> {
+    let plan = Plan::of(&up.shape()).map_err(::lab::LabError::from)?;
+    let lab = up.named.lab()?;
+    let door = ::lab::up(&lab, &lab.lock()?, &plan, &binary())?;
+    if !up.no_wait {
+        ready::wait(&lab, &plan, &door).map_err(|failure| {
+            let at = lab.directory().join("machines").display().to_string();
+            failure.hint(format!("the words of servers and agents are in {at}"))
+        })?;
+    }
+    let machines = ::lab::status(&lab)?;
+    if session.format == crate::output::Format::Table {
+        let look = session.terminal.look();
+        eprint!("{}", show::machines(&machines, &look));
+        print_out(&show::exports(&lab, &door))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    session.show(&machines, |_, _| String::new())
+}
+
+fn kill(session: &Session, broken: &Broken) -> Result<ExitCode, Failure> {
+    let lab = broken.which.lab()?;
+    let lock = lab.lock()?;
+    let silence = ::lab::kill(&lab, &lock, &targets(&lab, &broken.things)?)?;
+    let names: Vec<String> = silence.killed.iter().map(Target::name).collect();
+    let sentence = format!(
+        "{} killed; silent since {} (CLOCK_MONOTONIC {} ns)",
+        names.join(", "),
+        silence.wall,
+        silence.monotonic_ns
+    );
+    session.changed(&silence, &sentence)
+}
+
+fn change(
+    broken: &Broken,
+    done: &str,
+    how: impl Fn(&Lab, &::lab::Lock, &[Target]) -> Result<(), ::lab::LabError>,
+) -> Result<ExitCode, Failure> {
+    let lab = broken.which.lab()?;
+    let targets = targets(&lab, &broken.things)?;
+    how(&lab, &lab.lock()?, &targets)?;
+    for target in targets {
+        eprintln!("{} {done}", target.name());
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn targets(lab: &Lab, names: &[String]) -> Result<Vec<Target>, Failure> {
+    let plan = lab.plan()?;
+    let mut all = Vec::new();
+    for name in names {
+        all.extend(Target::find(&plan, name).map_err(::lab::LabError::from)?);
+    }
+    all.sort();
+    all.dedup();
+    Ok(all)
+}
+
+fn lose(session: &Session, pair: &Pair, loss: Loss) -> Result<ExitCode, Failure> {
+    let lab = pair.which.lab()?;
+    let plan = lab.plan()?;
+    let ends = |names: &str| -> Result<std::collections::BTreeSet<End>, Failure> {
+        if names == "outside" {
+            return Ok([End::Outside].into());
+        }
+        let machines = Target::machines(&plan, names).map_err(::lab::LabError::from)?;
+        Ok(machines.into_iter().map(End::Machine).collect())
+    };
+    let (from, to) = (ends(&pair.from)?, ends(&pair.to)?);
+    let lock = lab.lock()?;
+    let faults = ::lab::break_links(&lab, &lock, |faults| {
+        faults.lose(&from, &to, loss, pair.one_way);
+    })?;
+    let way = if pair.one_way { "to" } else { "and" };
+    let sentence = format!("between {} {way} {} {} % are lost", pair.from, pair.to, loss.percent);
+    session.changed(&faults, &sentence)
+}
+
+fn binary() -> PathBuf {
+    // The path itself outlives this process's /proc entry; a replaced binary has none.
+    std::fs::read_link(SELF).ok().filter(|path| path.exists()).unwrap_or_else(|| SELF.into())
+}
+
+fn shell() -> String {
+    std::env::var("SHELL").unwrap_or_else(|_| "/bin/sh".to_owned())
+}
+
+fn code(code: i32) -> ExitCode {
+    ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX))
+}
+
+impl Named {
+    fn lab(&self) -> Result<Lab, Failure> {
+        match &self.name {
+            Some(name) => Ok(Lab::at(&self.which.base, name)?),
+            None => self.which.lab(),
+        }
+    }
+}
+
+impl From<::lab::LabError> for Failure {
+    fn from(error: ::lab::LabError) -> Self {
+        use ::lab::LabError as E;
+        let (exit, hint) = match &error {
+            E::Plan(_) => (Exit::Invalid, None),
+            E::Target(_) => (Exit::NotFound, Some("freehold lab status")),
+            E::Directory { doing: "make", .. } => {
+                (Exit::Conflict, Some("freehold lab down, or give another name"))
+            }
+            E::Directory { .. } => (Exit::NotFound, Some("freehold lab up")),
+            E::Busy(_) => (Exit::InUse, None),
+            E::NotRunning(_) => (Exit::Conflict, Some("freehold lab restart MACHINE")),
+            E::Layout(_) => (Exit::Unfit, None),
+            _ => (Exit::Failure, None),
+        };
+        let failure = Self::of(exit, &error);
+        match hint {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        }
+    }
+}

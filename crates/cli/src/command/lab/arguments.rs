@@ -1,0 +1,207 @@
+//! What may be typed after `freehold lab`.
+
+use std::path::PathBuf;
+
+use ::lab::{DEFAULT_BASE, Lab, Limits, Shape};
+use api::unit::Bytes;
+use ipnet::Ipv4Net;
+
+use crate::failure::Failure;
+
+/// Which lab.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Which {
+    /// Where labs are kept
+    #[arg(long, value_name = "DIR", env = "FREEHOLD_LAB_BASE", hide_env_values = true,
+          default_value = DEFAULT_BASE)]
+    pub base: PathBuf,
+    /// The lab
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "FREEHOLD_LAB",
+        hide_env_values = true,
+        default_value = "lab"
+    )]
+    pub lab: String,
+}
+
+impl Which {
+    pub(super) fn lab(&self) -> Result<Lab, Failure> {
+        Ok(Lab::at(&self.base, &self.lab)?)
+    }
+}
+
+/// Which lab, where its name may also be typed alone.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Named {
+    /// The lab [default: that of --lab]
+    #[arg(value_name = "NAME")]
+    pub name: Option<String>,
+    #[command(flatten)]
+    pub which: Which,
+}
+
+/// Rehearse on a cluster of many machines inside this one
+///
+/// Each machine of a lab has its own processes, network, mounts and limits, and runs the real server
+/// or agent. Machines die as by power loss, and links between them are cut. A lab has no way out of
+/// this machine, and `freehold lab down` leaves nothing behind. It needs root, nft and ip.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Arguments {
+    /// Make a lab and start its machines
+    Up(Up),
+    /// List the machines of a lab
+    Status(Named),
+    /// Kill machines as by power loss, or processes
+    ///
+    /// A machine falls silent first, both ways and with all others that are named; that moment is
+    /// told. Processes stay dead until `restart`.
+    Kill(Broken),
+    /// Stop machines or processes where they are
+    Freeze(Broken),
+    /// Let what is frozen go on
+    Thaw(Broken),
+    /// Start what is dead; a machine that runs is killed before
+    Restart(Broken),
+    /// Cut the links between two machines
+    Cut(Pair),
+    /// Lose packets at random between two machines
+    Loss {
+        /// Packets of a hundred
+        #[arg(value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(1..=100))]
+        percent: u8,
+        #[command(flatten)]
+        pair: Pair,
+    },
+    /// End all cuts and losses
+    Heal(Named),
+    /// Move a machine to another hypervisor while it runs
+    Migrate {
+        /// The machine
+        host: String,
+        /// Where it goes; may be a new one
+        hypervisor: String,
+        #[command(flatten)]
+        which: Which,
+    },
+    /// Run a shell, or a command, on a machine
+    Shell {
+        /// The machine
+        host: String,
+        /// A command instead of a shell
+        #[arg(last = true)]
+        command: Vec<String>,
+        #[command(flatten)]
+        which: Which,
+    },
+    /// Run a command as an outside client on the lab's network
+    Run {
+        /// The command
+        #[arg(last = true, required = true)]
+        command: Vec<String>,
+        #[command(flatten)]
+        which: Which,
+    },
+    /// Print what a shell needs to reach the lab's cluster from this machine
+    Env(Named),
+    /// Remove a lab with everything that runs in it
+    Down(Named),
+}
+
+/// Options of `lab up`.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Up {
+    #[command(flatten)]
+    pub named: Named,
+    /// Servers
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub servers: usize,
+    /// Hosts
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    pub hosts: usize,
+    /// Hypervisors that the hosts are spread over
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub hypervisors: usize,
+    /// Racks that the hypervisors are spread over
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub racks: usize,
+    /// Give servers machines of their own
+    #[arg(long)]
+    pub servers_apart: bool,
+    /// Processors of each machine [default: all of this one]
+    #[arg(long, value_name = "N")]
+    pub cpus: Option<u32>,
+    /// Memory of each machine
+    #[arg(long, value_name = "SIZE", default_value = "2GiB")]
+    pub memory: Bytes,
+    /// The machines' addresses, a /24; seen inside the lab only
+    #[arg(long, value_name = "CIDR", default_value = "10.64.0.0/24")]
+    pub range: Ipv4Net,
+    /// Do not wait until all hosts are connected
+    #[arg(long)]
+    pub no_wait: bool,
+}
+
+impl Up {
+    pub(super) fn shape(&self) -> Shape {
+        Shape {
+            servers: self.servers,
+            hosts: self.hosts,
+            hypervisors: self.hypervisors,
+            racks: self.racks,
+            apart: self.servers_apart,
+            limits: Limits { cpus: self.cpus, memory_bytes: self.memory.0, ..Limits::default() },
+            range: self.range,
+        }
+    }
+}
+
+/// What is killed, frozen or restarted.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Broken {
+    /// A machine, hypervisor, rack, server-N, etcd-N, MACHINE/ROLE, or `all`
+    #[arg(value_name = "THING", required = true)]
+    pub things: Vec<String>,
+    #[command(flatten)]
+    pub which: Which,
+}
+
+/// Two ends of links.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Pair {
+    /// Machines, hypervisors or racks, with commas between; `all`, or `outside` for clients
+    #[arg(value_name = "FROM", default_value = "all")]
+    pub from: String,
+    /// The other end
+    #[arg(value_name = "TO", default_value = "all")]
+    pub to: String,
+    /// Only packets from the first to the second
+    #[arg(long)]
+    pub one_way: bool,
+    #[command(flatten)]
+    pub which: Which,
+}
+
+/// What a lab starts of this binary.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Hidden {
+    /// A machine's first process
+    #[command(hide = true)]
+    LabInit {
+        #[command(flatten)]
+        which: Which,
+        /// The machine
+        #[arg(long)]
+        machine: String,
+        /// Inside the namespaces already
+        #[arg(long)]
+        first: bool,
+    },
+    /// The way in from this machine
+    #[command(hide = true)]
+    LabDoor {
+        #[command(flatten)]
+        which: Which,
+    },
+}

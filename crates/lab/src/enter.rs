@@ -1,0 +1,75 @@
+//! Running commands inside the lab: on a machine, or as a client on its network.
+
+use std::os::fd::AsFd;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, ExitStatus};
+
+use net::namespace::Namespace;
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use rustix::thread::ThreadNameSpaceType;
+
+use crate::cgroup::Group;
+use crate::directory::Lab;
+use crate::failure::LabError;
+use crate::machine;
+
+/// Runs a command on a machine and gives its exit code. The calling process moves into the
+/// machine's cgroup and namespaces for good, so that it ends with the machine; it must have one
+/// thread.
+///
+/// # Errors
+/// The machine does not run, or the command cannot be started.
+pub fn enter(lab: &Lab, name: &str, command: &[String]) -> Result<i32, LabError> {
+    let environment = environment(lab)?;
+    let init = machine::living(lab, name)?;
+    let failed = LabError::system(format!("enter machine {name}"));
+    let pid = Pid::from_raw(init.pid).ok_or_else(|| LabError::NotRunning(name.to_owned()))?;
+    let held = pidfd_open(pid, PidfdFlags::empty()).map_err(&failed)?;
+    if !init.is_alive() {
+        return Err(LabError::NotRunning(name.to_owned()));
+    }
+    Group::of_machine(lab, name)?.settle()?;
+    let all = ThreadNameSpaceType::MOUNT
+        | ThreadNameSpaceType::CONTROL_GROUP
+        | ThreadNameSpaceType::HOST_NAME_AND_NIS_DOMAIN_NAME
+        | ThreadNameSpaceType::INTER_PROCESS_COMMUNICATION
+        | ThreadNameSpaceType::PROCESS_ID
+        | ThreadNameSpaceType::NETWORK;
+    rustix::thread::move_into_thread_name_spaces(held.as_fd(), all).map_err(&failed)?;
+    let mut child = prepared(command, &environment)
+        .spawn()
+        .map_err(|source| LabError::System { doing: format!("run {}", command[0]), source })?;
+    ended(child.wait(), command)
+}
+
+/// Runs a command as an outside client: on the lab's network, with a machine's own files. Gives its
+/// exit code.
+///
+/// # Errors
+/// There is no such lab, or the command cannot be started.
+pub fn run_outside(lab: &Lab, command: &[String]) -> Result<i32, LabError> {
+    let environment = environment(lab)?;
+    let namespace = Namespace::open(&lab.namespace())?;
+    let child = namespace.run(|| prepared(command, &environment).spawn())?;
+    let mut child = child
+        .map_err(|source| LabError::System { doing: format!("run {}", command[0]), source })?;
+    ended(child.wait(), command)
+}
+
+fn prepared(command: &[String], environment: &[(&str, String)]) -> Command {
+    let mut prepared = Command::new(&command[0]);
+    prepared.args(&command[1..]).envs(environment.iter().map(|(name, value)| (name, value)));
+    prepared
+}
+
+fn ended(status: std::io::Result<ExitStatus>, command: &[String]) -> Result<i32, LabError> {
+    let status = status
+        .map_err(|source| LabError::System { doing: format!("wait for {}", command[0]), source })?;
+    // As shells say it.
+    Ok(status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0)))
+}
+
+/// How the cluster is reached from inside the lab.
+fn environment(lab: &Lab) -> Result<Vec<(&'static str, String)>, LabError> {
+    Ok(lab.environment(&lab.plan()?.servers()))
+}
