@@ -48,6 +48,8 @@ pub enum Rule {
     Availability,
     /// An instance is added only where its resources are free.
     Capacity,
+    /// An instance is added only to a host that can be told so.
+    Reachable,
     /// Addresses are unique, of the host's subnet, and none of its special ones.
     Address,
     /// An assignment is no larger than a document may be.
@@ -185,6 +187,9 @@ impl Lint<'_> {
         if added.is_empty() {
             return;
         }
+        if !self.snapshot.is_reachable(&write.host) {
+            self.note(Rule::Reachable, format!("{} gets instances", write.host));
+        }
         let capacity = self.snapshot.capacity(&write.host);
         let mut sum = (0u64, 0u64, 0u64, 0u64);
         for entry in &write.entries {
@@ -250,7 +255,8 @@ impl Lint<'_> {
                 let serves = entry.wanted == Wanted::Run
                     && self.snapshot.in_service.contains(&entry.instance)
                     && status.is_some_and(|s| s.state == InstanceState::Healthy)
-                    && !self.snapshot.is_down(host);
+                    && !self.snapshot.is_down(host)
+                    && !self.snapshot.suspects.contains(host);
                 let place = (entry.environment.clone(), entry.app.clone());
                 *counts.entry(place).or_insert(0u32) += u32::from(serves);
             }

@@ -69,6 +69,14 @@ impl Free {
         self.addresses -= 1;
     }
 
+    fn give_back(&mut self, need: &Need) {
+        self.cpu += i64::from(need.cpu.0);
+        self.memory += signed(need.memory);
+        self.pids += i64::from(need.pids);
+        self.disk += signed(need.disk);
+        self.addresses += 1;
+    }
+
     fn holds(&self, need: &Need) -> bool {
         self.cpu >= i64::from(need.cpu.0)
             && self.memory >= signed(need.memory)
@@ -105,6 +113,8 @@ struct Node {
     /// Instances of any app below, to fill sibling domains evenly.
     load: u32,
     host: Option<Leaf>,
+    /// A domain's path, for people.
+    name: Option<String>,
 }
 
 #[derive(Debug)]
@@ -164,6 +174,7 @@ impl Pool {
             free: Free::default(),
             load: 0,
             host: None,
+            name: None,
         };
         let mut pool = Self { nodes: vec![root], leaves: BTreeMap::new(), counts: BTreeMap::new() };
         let mut domains: BTreeMap<(usize, &str), usize> = BTreeMap::new();
@@ -173,7 +184,10 @@ impl Pool {
             for (depth, name) in levels.iter().enumerate() {
                 let above_host = levels.len() - depth;
                 at = *domains.entry((at, name)).or_insert_with(|| {
-                    pool.add(at, level_above_host(above_host), Free::default(), None)
+                    let level = level_above_host(above_host);
+                    let node = pool.add(at, level, Free::default(), None);
+                    pool.nodes[node].name = Some(levels[..=depth].join("/"));
+                    node
                 });
             }
             let leaf = Leaf {
@@ -203,7 +217,8 @@ impl Pool {
     ) -> usize {
         let node = self.nodes.len();
         let parent_of = Some(parent);
-        self.nodes.push(Node { parent: parent_of, children: vec![], level, free, load: 0, host });
+        let (children, name) = (Vec::new(), None);
+        self.nodes.push(Node { parent: parent_of, children, level, free, load: 0, host, name });
         self.nodes[parent].children.push(node);
         node
     }
@@ -243,6 +258,87 @@ impl Pool {
             top = parent;
         }
         (counts[top], counts[leaf])
+    }
+
+    /// How many instances of the app stand in each failure domain of `host` that is spread over,
+    /// outermost first, and on it.
+    #[must_use]
+    pub fn crowds(&self, host: &HostId, place: u32, by: &[DomainLevel]) -> Vec<u32> {
+        let Some(counts) = self.counts.get(&place) else { return Vec::new() };
+        self.path(host, by).into_iter().map(|node| counts[node]).collect()
+    }
+
+    /// The failure domains of a host that are spread over, outermost first, and the host.
+    fn path(&self, host: &HostId, by: &[DomainLevel]) -> Vec<usize> {
+        let mut path = Vec::new();
+        let mut at = self.leaves.get(host).copied();
+        while let Some(node) = at.filter(|node| *node != 0) {
+            if self.nodes[node].level.is_none_or(|level| by.contains(&level)) {
+                path.push(node);
+            }
+            at = self.nodes[node].parent;
+        }
+        path.reverse();
+        path
+    }
+
+    /// Gives back what [`Self::take`] took.
+    pub fn give_back(&mut self, host: &HostId, place: u32, need: &Need) {
+        let (Some(&leaf), Some(counts)) = (self.leaves.get(host), self.counts.get_mut(&place))
+        else {
+            return;
+        };
+        self.nodes[leaf].free.give_back(need);
+        let free = self.nodes[leaf].free;
+        let mut at = Some(leaf);
+        while let Some(node) = at {
+            counts[node] -= 1;
+            self.nodes[node].load -= 1;
+            // Bounds above stay bounds.
+            self.nodes[node].free = self.nodes[node].free.max(free);
+            at = self.nodes[node].parent;
+        }
+    }
+
+    /// Finds a host to which an instance of `from` would better move: where the two part, the
+    /// failure domain that it leaves holds more than `max_skew` more than the one it comes to.
+    #[must_use]
+    pub fn better(&mut self, from: &HostId, request: &Request) -> Option<Found> {
+        self.give_back(from, request.place, &request.need);
+        let found = self.find(request).ok().filter(|found| !found.avoided);
+        let better = found.filter(|found| {
+            let Some(counts) = self.counts.get(&request.place) else { return false };
+            let ways = [from, &found.host].map(|host| self.path(host, request.by));
+            let parting = ways[0].iter().zip(&ways[1]).find(|(a, b)| a != b);
+            parting.is_some_and(|(a, b)| counts[*a] >= counts[*b] + request.max_skew.max(1))
+        });
+        self.take(from, request.place, &request.need);
+        better
+    }
+
+    /// The outermost failure domains that are spread over and hold more than their even share of
+    /// `instances`: their name, what they hold, and the share. Domains without a host that could
+    /// ever take one are left out.
+    #[must_use]
+    pub fn uneven(&self, request: &Request, instances: u32) -> Vec<(String, u32, u32)> {
+        let Some(counts) = self.counts.get(&request.place) else { return Vec::new() };
+        let mut domains = BTreeMap::new();
+        for (name, leaf) in &self.leaves {
+            let host = self.nodes[*leaf].host.as_ref();
+            let takes = host.is_some_and(|h| h.ready && carries(&h.labels, request.labels));
+            let Some(top) = self.path(name, request.by).first().copied().filter(|_| takes) else {
+                continue;
+            };
+            domains.entry(top).or_insert(name);
+        }
+        let share = instances.div_ceil(u32::try_from(domains.len()).unwrap_or(u32::MAX).max(1));
+        let over = domains.into_iter().filter(|(node, _)| counts[*node] > share);
+        over.map(|(node, host)| (self.name(node, host), counts[node], share)).collect()
+    }
+
+    /// A domain's path; it is told by a host in it.
+    fn name(&self, node: usize, host: &HostId) -> String {
+        self.nodes[node].name.clone().unwrap_or_else(|| host.to_string())
     }
 
     /// Finds a host for one more instance; does not take it.

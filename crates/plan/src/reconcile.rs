@@ -3,19 +3,21 @@
 //! that its own plan led to it decides nothing.
 
 mod phase;
+mod spread;
 mod world;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use api::assignment::{Assignment, Entry, Wanted};
 use api::deployment::{Deployment, Phase};
-use api::id::{AppName, EnvironmentName, InstanceId, ReleaseNumber};
+use api::id::{AppName, EnvironmentName, HostId, InstanceId, ReleaseNumber};
+use api::manifest::Spec;
 use api::status::InstanceState;
 use api::time::Timestamp;
 
 use crate::place::{Need, Request};
 use crate::report::{AppReport, Blocker, Placed};
-use crate::rollout::{self, Goal, Slot};
+use crate::rollout::{self, Goal, Slot, Step};
 use crate::snapshot::{Place, Snapshot};
 
 use world::World;
@@ -34,6 +36,8 @@ pub struct Outcome {
     pub services: Vec<(Place, std::net::Ipv4Addr)>,
     /// Why each app is as it is.
     pub report: Vec<AppReport>,
+    /// How many lost instances are replaced: what the budget of safe mode is spent by.
+    pub replaced: u32,
     /// Why new instances stand where they stand.
     pub placed: Vec<Placed>,
     /// When to look again although nothing changes.
@@ -148,7 +152,16 @@ impl App<'_> {
         for instance in &step.drain {
             world.leave(instance);
         }
-        let added = self.add(goal.as_ref(), &step.add, world, ids, outcome, &mut blockers);
+        let calm = deployment.phase.is_final() && step == Step::default();
+        let mut add = step.add;
+        if let Some(goal) = goal.as_ref().filter(|_| calm) {
+            add = self.moves(goal, &slots, world);
+        }
+        let added =
+            self.add(goal.as_ref(), &add, (&slots, calm), (world, ids, outcome), &mut blockers);
+        if let Some(goal) = goal.as_ref().filter(|_| calm && add.is_empty()) {
+            blockers.extend(self.uneven(goal, &slots, world));
+        }
         if added > 0 && deployment.phase == Phase::Rolling {
             phase::note_assigned(&mut deployment, &slots, added, self.now);
         }
@@ -179,17 +192,24 @@ impl App<'_> {
             .into_iter()
             .map(|(host, entry)| {
                 let status = self.snapshot.instance_status(&host, &entry.instance);
+                let spec = self.snapshot.spec(self.place, entry.release);
+                let by = spec.map_or(&[][..], |spec| &spec.spread.by);
+                let healthy = status.is_some_and(|s| s.state == InstanceState::Healthy);
                 phase::Seen {
                     slot: Slot {
                         instance: entry.instance.clone(),
                         release: entry.release,
                         wanted: entry.wanted,
                         in_service: self.snapshot.in_service.contains(&entry.instance)
-                            && status.is_some_and(|s| s.state == InstanceState::Healthy),
+                            && !self.snapshot.suspects.contains(&host)
+                            && healthy,
                         must_move: world.must_move(&host),
-                        crowd: world.pool.crowd(&host, place).0,
+                        ill: !healthy && status.is_some_and(|s| s.restarts >= ILL_AFTER),
+                        crowd: world.pool.crowds(&host, place, by),
                     },
                     status: status.cloned(),
+                    replaces: entry.replaces,
+                    host,
                 }
             })
             .collect()
@@ -200,31 +220,34 @@ impl App<'_> {
         &self,
         goal: Option<&Goal>,
         add: &[Option<InstanceId>],
-        world: &mut World,
-        ids: &mut Ids,
-        outcome: &mut Outcome,
+        (slots, calm): (&[phase::Seen], bool),
+        (world, ids, outcome): (&mut World, &mut Ids, &mut Outcome),
         blockers: &mut Vec<Blocker>,
     ) -> u32 {
         let Some(goal) = goal else { return 0 };
         let Some(spec) = self.snapshot.spec(self.place, goal.release) else { return 0 };
-        let labels = self.snapshot.environments.get(&self.place.0).map(|e| e.host_labels.clone());
-        let labels = labels.unwrap_or_default();
-        let avoid = BTreeSet::new();
-        let place = world.number(self.place);
-        let request = Request {
-            place,
-            need: Need::of(spec),
-            labels: &labels,
-            by: &spec.spread.by,
-            max_skew: spec.spread.max_skew,
-            avoid: &avoid,
-        };
+        let (labels, avoid) = (self.labels(), avoided(goal.release, slots));
+        let request = self.request(world, spec, &labels, &avoid);
+        let mut lost = world.lost(self.place).into_iter();
         let mut added = 0;
-        for replaces in add {
-            let found = match world.pool.find(&request) {
+        for (n, replaces) in add.iter().enumerate() {
+            let lost = if replaces.is_none() { lost.next() } else { None };
+            if lost.is_some() && world.budget == Some(0) {
+                let waiting = u32::try_from(add.len() - n).unwrap_or(u32::MAX);
+                blockers.push(Blocker::SafeMode { waiting });
+                break;
+            }
+            // One that is moved only for its place goes where that is better, or stays.
+            let moved =
+                slots.iter().find(|seen| calm && Some(&seen.slot.instance) == replaces.as_ref());
+            let found = match moved {
+                Some(seen) => world.pool.better(&seen.host, &request).ok_or(None),
+                None => world.pool.find(&request).map_err(Some),
+            };
+            let found = match found {
                 Ok(found) => found,
                 Err(why) => {
-                    blockers.push(Blocker::NoHost(*why));
+                    blockers.extend(why.map(|why| Blocker::NoHost(*why)));
                     break;
                 }
             };
@@ -243,7 +266,7 @@ impl App<'_> {
                     release: goal.release,
                     wanted: Wanted::Run,
                     address,
-                    replaces: replaces.clone(),
+                    replaces: replaces.clone().or_else(|| lost.clone()),
                     epoch: 0,
                 },
                 &request.need,
@@ -256,8 +279,35 @@ impl App<'_> {
                 avoided: found.avoided,
             });
             added += 1;
+            if lost.is_some() {
+                outcome.replaced += 1;
+                world.budget = world.budget.map(|budget| budget.saturating_sub(1));
+            }
         }
         added
+    }
+
+    /// The labels that a host must carry.
+    fn labels(&self) -> BTreeMap<String, String> {
+        let environment = self.snapshot.environments.get(&self.place.0);
+        environment.map(|environment| environment.host_labels.clone()).unwrap_or_default()
+    }
+
+    fn request<'b>(
+        &self,
+        world: &World,
+        spec: &'b Spec,
+        labels: &'b BTreeMap<String, String>,
+        avoid: &'b BTreeSet<HostId>,
+    ) -> Request<'b> {
+        Request {
+            place: world.number(self.place),
+            need: Need::of(spec),
+            labels,
+            by: &spec.spread.by,
+            max_skew: spec.spread.max_skew,
+            avoid,
+        }
     }
 
     fn report(
@@ -283,6 +333,7 @@ impl App<'_> {
                 blockers.push(Blocker::Leaving { instance, detail });
             }
         }
+        blockers.extend(spread::moving(slots));
         let in_service = slots.iter().filter(|seen| current(seen) && seen.slot.in_service).count();
         outcome.report.push(AppReport {
             environment: self.place.0.clone(),
@@ -293,6 +344,16 @@ impl App<'_> {
             blockers,
         });
     }
+}
+
+/// So many deaths without health between, and an instance counts as ill: the first two may be the
+/// host's return or a dependency that was late.
+const ILL_AFTER: u32 = 2;
+
+/// Hosts on which an instance of the release died and has not become healthy since.
+fn avoided(release: ReleaseNumber, slots: &[phase::Seen]) -> BTreeSet<HostId> {
+    let died = slots.iter().filter(|seen| seen.slot.release == release && seen.died_here());
+    died.map(|seen| seen.host.clone()).collect()
 }
 
 /// An id that no instance of the snapshot and this plan has.

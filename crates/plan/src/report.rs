@@ -44,6 +44,28 @@ pub enum Blocker {
     },
     /// The release's manifest can't be resolved for the environment.
     NoSpec(ReleaseNumber),
+    /// Lost instances wait for their replacement because much was lost at once.
+    SafeMode {
+        /// How many wait.
+        waiting: u32,
+    },
+    /// Two instances stand for one while its place changes: one in a less crowded place was started
+    /// beside it, or its host came back after it was replaced.
+    Moving {
+        /// The one that was there before, and its host.
+        before: (InstanceId, HostId),
+        /// The one that was started for it, and its host.
+        beside: (InstanceId, HostId),
+    },
+    /// A failure domain holds more than its even share, and no other can take one.
+    Uneven {
+        /// Its path; a host's name where hosts have no failure domain.
+        domain: String,
+        /// What it holds.
+        holds: u32,
+        /// Its share.
+        share: u32,
+    },
     /// All addresses of a host's subnet or of the service range are taken or cooling off.
     NoAddress(String),
 }
@@ -138,6 +160,22 @@ impl fmt::Display for Blocker {
             Self::NoSpec(release) => {
                 write!(f, "release {release} can't be resolved for this environment")
             }
+            Self::SafeMode { waiting } => write!(
+                f,
+                "{waiting} lost instances wait for replacement: so much was lost at once that the \
+                 cluster is in safe mode"
+            ),
+            Self::Moving { before, beside } => write!(
+                f,
+                "{} on {} beside {} on {}: the one in the fuller failure domain leaves once enough \
+                 are in service",
+                beside.0, beside.1, before.0, before.1
+            ),
+            Self::Uneven { domain, holds, share } => write!(
+                f,
+                "failure domain {domain} holds {holds}, its even share is {share}: no other can \
+                 take one"
+            ),
             Self::NoAddress(range) => write!(f, "no free address in {range}"),
         }
     }

@@ -30,8 +30,11 @@ pub struct Slot {
     pub in_service: bool,
     /// Whether its host is to be emptied.
     pub must_move: bool,
-    /// How crowded the place is where it stands; the most crowded goes first when one must go.
-    pub crowd: u32,
+    /// Whether it died again and again and is not healthy.
+    pub ill: bool,
+    /// How crowded its failure domains are, outermost first, the host last; of two that do the
+    /// same, the one in the more crowded place goes.
+    pub crowd: Vec<u32>,
 }
 
 /// What to do next. Additions may find no host; removals are safe whether they do or not.
@@ -54,6 +57,10 @@ pub struct Step {
 /// * Nothing is drained that the goal can't do without: the new ones in service and the old ones
 ///   that
 ///   stay are together enough, so that a release that never works costs no old instance.
+/// * Where there are more of the wanted release than wanted (a host came back after its work was
+///   replaced, or one is being moved for an even spread), those who are ill leave first, then the
+///   one in the most crowded place, and only when the others are enough in service: a better placed
+///   one that is still starting is waited for.
 pub fn step(goal: Option<&Goal>, slots: &[Slot]) -> Step {
     let running = slots.iter().filter(|slot| slot.wanted == Wanted::Run);
     let Some(goal) = goal else {
@@ -69,10 +76,14 @@ pub fn step(goal: Option<&Goal>, slots: &[Slot]) -> Step {
     // Those out of service leave first, then those in the most crowded place, then the youngest
     // name.
     let order = |slot: &&Slot| {
-        (slot.in_service, std::cmp::Reverse(slot.crowd), std::cmp::Reverse(slot.instance.clone()))
+        let crowd = std::cmp::Reverse(slot.crowd.clone());
+        (slot.in_service, crowd, std::cmp::Reverse(slot.instance.clone()))
     };
     old.sort_by_key(order);
-    new.sort_by_key(order);
+    new.sort_by_key(|slot| {
+        let crowd = std::cmp::Reverse(slot.crowd.clone());
+        (!slot.ill, crowd, slot.in_service, std::cmp::Reverse(slot.instance.clone()))
+    });
     let add: Vec<Option<InstanceId>> = (0..missing.min(room) as usize)
         .map(|n| old.get(n).map(|slot| slot.instance.clone()))
         .collect();
@@ -92,8 +103,9 @@ pub fn step(goal: Option<&Goal>, slots: &[Slot]) -> Step {
     }
     let surplus = count(new.len()).saturating_sub(goal.instances);
     for slot in new.iter().take(surplus as usize) {
-        if !slot.in_service || in_service > floor {
-            in_service -= u32::from(slot.in_service);
+        let others = in_service - u32::from(slot.in_service);
+        if (slot.ill && !slot.in_service) || others >= floor {
+            in_service = others;
             drain.push(slot.instance.clone());
         }
     }

@@ -46,6 +46,9 @@ pub struct Snapshot {
     pub cut_off: BTreeSet<HostId>,
     /// In safe mode, how many lost instances may be replaced by this plan.
     pub safe_mode: Option<u32>,
+    /// How many instances of an app may be moved at a time for an even spread; as many as its surge
+    /// allows at most.
+    pub moves: u32,
 }
 
 impl Snapshot {
@@ -66,6 +69,7 @@ impl Snapshot {
             suspects: BTreeSet::new(),
             cut_off: BTreeSet::new(),
             safe_mode: None,
+            moves: 1,
         }
     }
 

@@ -1,5 +1,5 @@
 //! What is sent: a mark, a fresh number, and a keyed hash of both with the name of the host that is
-//! asked. Only who has the key can ask or answer, an answer fits one question to one host, and it is
+//! asked. Only who has the key can ask or answer; an answer fits one question to one host, and is
 //! no longer than the question.
 
 use api::id::HostId;

@@ -2,7 +2,8 @@
 
 use api::assignment::Wanted;
 use api::deployment::{Deployment, Phase, Progress};
-use api::status::{InstanceState, InstanceStatus};
+use api::id::{HostId, InstanceId};
+use api::status::{ExitCause, InstanceState, InstanceStatus};
 use api::time::Timestamp;
 use api::unit::Millis;
 
@@ -18,6 +19,8 @@ pub(super) const PREPARE_WITHIN: Millis = Millis::secs(15 * 60);
 pub(super) struct Seen {
     pub(super) slot: Slot,
     pub(super) status: Option<InstanceStatus>,
+    pub(super) host: HostId,
+    pub(super) replaces: Option<InstanceId>,
 }
 
 impl std::ops::Deref for Seen {
@@ -30,6 +33,15 @@ impl std::ops::Deref for Seen {
 impl Seen {
     fn prepared(&self) -> bool {
         self.status.as_ref().is_some_and(|status| status.state != InstanceState::Preparing)
+    }
+
+    /// Whether it died on its host and has not become healthy since. What went away with its host
+    /// says nothing against it.
+    pub(super) fn died_here(&self) -> bool {
+        self.status.as_ref().is_some_and(|status| {
+            let died = status.last_exit.as_ref().is_some_and(|exit| exit.cause != ExitCause::Lost);
+            died && status.state != InstanceState::Healthy
+        })
     }
 
     /// What the instance is doing, for people.

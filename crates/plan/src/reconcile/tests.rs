@@ -2,6 +2,7 @@
 //! planning again on its result plans nothing, and when things calm down the goal is reached.
 
 mod cluster;
+mod hosts;
 
 use api::deployment::Phase;
 use proptest::prelude::*;
@@ -118,6 +119,10 @@ enum Happening {
     Remove { app: usize },
     Drain { host: usize },
     Undrain { host: usize },
+    Lose { host: usize, power: bool, down: bool },
+    CutOff { host: usize },
+    Restore { host: usize },
+    Migrate { host: usize, to: usize },
     Time { steps: u8, behaviour: Behaviour },
 }
 
@@ -132,6 +137,11 @@ fn happenings() -> impl Strategy<Value = Vec<Happening>> {
         1 => (0usize..3).prop_map(|app| Happening::Remove { app }),
         1 => (0usize..4).prop_map(|host| Happening::Drain { host }),
         1 => (0usize..4).prop_map(|host| Happening::Undrain { host }),
+        2 => (0usize..4, any::<bool>(), any::<bool>())
+            .prop_map(|(host, power, down)| Happening::Lose { host, power, down }),
+        1 => (0usize..4).prop_map(|host| Happening::CutOff { host }),
+        2 => (0usize..4).prop_map(|host| Happening::Restore { host }),
+        1 => (0usize..4, 0usize..3).prop_map(|(host, to)| Happening::Migrate { host, to }),
         6 => (1u8..40, behaviour)
             .prop_map(|(steps, behaviour)| Happening::Time { steps, behaviour }),
     ];
@@ -145,7 +155,7 @@ proptest! {
     /// every app runs exactly its last good release.
     #[test]
     fn chaos_never_breaks_a_bound_and_calm_reaches_the_goal(
-        hosts in 1usize..4,
+        hosts in 1usize..5,
         happenings in happenings(),
     ) {
         const APPS: [&str; 3] = ["shop", "cart", "mail"];
@@ -163,6 +173,15 @@ proptest! {
                 Happening::Remove { app } => cluster.remove(APPS[app]),
                 Happening::Drain { host } => cluster.drain(&format!("h{host}")),
                 Happening::Undrain { host } => cluster.undrain(&format!("h{host}")),
+                Happening::Lose { host, power, down } => {
+                    cluster.lose(&format!("h{host}"), power, down);
+                }
+                Happening::CutOff { host } => cluster.cut_off(&format!("h{host}")),
+                Happening::Restore { host } => cluster.restore(&format!("h{host}")),
+                Happening::Migrate { host, to } if host < hosts => {
+                    cluster.migrate(&format!("h{host}"), &format!("hv{to}"));
+                }
+                Happening::Migrate { .. } => {}
                 Happening::Time { steps, behaviour } => {
                     for _ in 0..steps {
                         cluster.step(behaviour);
@@ -172,6 +191,7 @@ proptest! {
         }
         for host in 0..hosts {
             cluster.undrain(&format!("h{host}"));
+            cluster.restore(&format!("h{host}"));
         }
         cluster.settle();
         for ((_, app), deployment) in cluster.snapshot.deployments.clone() {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 use api::assignment::{Assignment, Entry, Wanted};
-use api::host::HostState;
+use api::host::{Capacity, HostState};
 use api::id::{HostId, InstanceId};
 use api::status::InstanceState;
 use api::time::Timestamp;
@@ -24,11 +24,18 @@ pub(super) struct World<'a> {
     by_place: BTreeMap<Place, BTreeSet<InstanceId>>,
     numbers: BTreeMap<Place, u32>,
     pub(super) pool: Pool,
+    /// In safe mode, how many lost instances may still be replaced.
+    pub(super) budget: Option<u32>,
 }
 
 impl<'a> World<'a> {
     pub(super) fn new(snapshot: &'a Snapshot, now: Timestamp) -> Self {
-        let hosts = snapshot.hosts.values().map(|host| (host, snapshot.capacity(&host.name)));
+        // A host that can't be told anything takes nothing.
+        let capacity = |host: &HostId| match snapshot.is_reachable(host) {
+            true => snapshot.capacity(host),
+            false => Capacity::default(),
+        };
+        let hosts = snapshot.hosts.values().map(|host| (host, capacity(&host.name)));
         let mut world = Self {
             snapshot,
             now,
@@ -38,6 +45,7 @@ impl<'a> World<'a> {
             by_place: BTreeMap::new(),
             numbers: BTreeMap::new(),
             pool: Pool::new(hosts),
+            budget: snapshot.safe_mode,
         };
         let places = snapshot.deployments.keys().cloned();
         let assigned = snapshot.entries().map(|(_, e)| (e.environment.clone(), e.app.clone()));
@@ -81,6 +89,25 @@ impl<'a> World<'a> {
             (!self.snapshot.is_down(host)).then(|| (host.clone(), entry.clone()))
         });
         found.collect()
+    }
+
+    /// An app's instances on hosts that are taken for dead that no instance elsewhere was started
+    /// for yet.
+    pub(super) fn lost(&self, place: &Place) -> Vec<InstanceId> {
+        let Some(instances) = self.by_place.get(place) else { return Vec::new() };
+        let entry = |instance: &InstanceId| {
+            let host = self.homes.get(instance)?;
+            let entry = self.assignments.get(host)?.entry(instance)?;
+            Some((self.snapshot.is_down(host), entry))
+        };
+        let all = || instances.iter().filter_map(entry);
+        let replaced: BTreeSet<&InstanceId> =
+            all().filter(|(down, _)| !down).filter_map(|(_, e)| e.replaces.as_ref()).collect();
+        all()
+            .filter(|(down, e)| *down && e.wanted == Wanted::Run)
+            .filter(|(_, e)| !replaced.contains(&e.instance))
+            .map(|(_, e)| e.instance.clone())
+            .collect()
     }
 
     /// Moves what is leaving one step on: drained ones that no table has are stopped, stopped ones

@@ -15,7 +15,15 @@ fn id(number: u64) -> InstanceId {
 }
 
 fn slot(number: u64, release: ReleaseNumber, wanted: Wanted, in_service: bool) -> Slot {
-    Slot { instance: id(number), release, wanted, in_service, must_move: false, crowd: 0 }
+    Slot {
+        instance: id(number),
+        release,
+        wanted,
+        in_service,
+        must_move: false,
+        ill: false,
+        crowd: Vec::new(),
+    }
 }
 
 /// What must hold of a step in any world.
@@ -42,14 +50,16 @@ fn check(goal: &Goal, slots: &[Slot], step: &Step) {
 fn every_tiny_world_keeps_the_bounds() {
     let mut kinds = Vec::new();
     for release in [OLD, NEW] {
-        for (wanted, in_service, must_move) in [
-            (Wanted::Run, true, false),
-            (Wanted::Run, false, false),
-            (Wanted::Run, true, true),
-            (Wanted::Drain, true, false),
-            (Wanted::Stop, false, false),
+        for (wanted, in_service, must_move, ill, crowd) in [
+            (Wanted::Run, true, false, false, 1),
+            (Wanted::Run, true, false, false, 2),
+            (Wanted::Run, false, false, false, 2),
+            (Wanted::Run, false, false, true, 1),
+            (Wanted::Run, true, true, false, 1),
+            (Wanted::Drain, true, false, false, 1),
+            (Wanted::Stop, false, false, false, 1),
         ] {
-            kinds.push((release, wanted, in_service, must_move));
+            kinds.push((release, wanted, in_service, must_move, ill, crowd));
         }
     }
     let mut worlds = 0u32;
@@ -57,9 +67,10 @@ fn every_tiny_world_keeps_the_bounds() {
         for code in 0..kinds.len().pow(size as u32) {
             let slots: Vec<Slot> = (0..size)
                 .map(|i| {
-                    let (release, wanted, in_service, must_move) =
+                    let (release, wanted, in_service, must_move, ill, crowd) =
                         kinds[code / kinds.len().pow(i as u32) % kinds.len()];
-                    Slot { must_move, ..slot(i as u64, release, wanted, in_service) }
+                    let crowd = vec![crowd];
+                    Slot { must_move, ill, crowd, ..slot(i as u64, release, wanted, in_service) }
                 })
                 .collect();
             for instances in 0..=3 {
@@ -84,6 +95,22 @@ fn a_release_that_never_works_costs_no_old_instance() {
     // And going back drains only the new one.
     let back = Goal { release: OLD, ..goal };
     assert_eq!(step(Some(&back), &slots), Step { add: vec![], drain: vec![id(9)] });
+}
+
+#[test]
+fn of_too_many_the_worst_placed_leaves_when_the_others_are_enough() {
+    let goal = Goal { release: NEW, instances: 2, surge: 1, max_unavailable: 0 };
+    let at = |n, crowd: [u32; 2], in_service| Slot {
+        crowd: crowd.into(),
+        ..slot(n, NEW, Wanted::Run, in_service)
+    };
+    let mut slots = [at(1, [2, 1], true), at(2, [2, 2], true), at(3, [1, 1], false)];
+    assert_eq!(step(Some(&goal), &slots), Step::default(), "the third is waited for");
+    slots[2].in_service = true;
+    assert_eq!(step(Some(&goal), &slots).drain, [id(2)]);
+    slots[2].in_service = false;
+    slots[2].ill = true;
+    assert_eq!(step(Some(&goal), &slots).drain, [id(3)]);
 }
 
 #[test]

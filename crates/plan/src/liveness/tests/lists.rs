@@ -62,7 +62,7 @@ proptest! {
             }
             if !small {
                 let now = observers_of(&after, &id(n));
-                prop_assert!(observers.difference(&now).count() <= 1, "one newcomer takes one place");
+                prop_assert!(observers.difference(&now).count() <= 1, "one place for one newcomer");
             }
         }
         for list in before.values() {

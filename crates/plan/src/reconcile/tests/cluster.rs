@@ -41,6 +41,8 @@ pub(super) struct Cluster {
     now: Timestamp,
     generation: Generation,
     serving: BTreeSet<InstanceId>,
+    /// Hosts without power: what they reported last stays.
+    dark: BTreeSet<HostId>,
 }
 
 fn environment() -> EnvironmentName {
@@ -95,6 +97,7 @@ impl Cluster {
             now: Timestamp(0),
             generation: Generation(0),
             serving: BTreeSet::new(),
+            dark: BTreeSet::new(),
         }
     }
 
@@ -138,6 +141,54 @@ impl Cluster {
         self.set_state(host, HostState::Ready);
     }
 
+    /// A host loses power, or just its network; it is suspected, and taken for dead when `down`.
+    pub(super) fn lose(&mut self, host: &str, power: bool, down: bool) {
+        let name = HostId::new(host).unwrap();
+        let Some(known) = self.snapshot.hosts.get_mut(&name) else { return };
+        if down {
+            known.down_since.get_or_insert(self.now);
+            self.snapshot.suspects.remove(&name);
+        } else if !known.is_down() {
+            self.snapshot.suspects.insert(name.clone());
+        }
+        if power {
+            self.dark.insert(name);
+        }
+    }
+
+    /// Observers hear a host that no server hears.
+    pub(super) fn cut_off(&mut self, host: &str) {
+        let name = HostId::new(host).unwrap();
+        if self.snapshot.hosts.contains_key(&name) && self.snapshot.is_reachable(&name) {
+            self.snapshot.cut_off.insert(name);
+        }
+    }
+
+    /// A host is heard again; where it had lost power, what ran on it has to start again.
+    pub(super) fn restore(&mut self, host: &str) {
+        let name = HostId::new(host).unwrap();
+        self.snapshot.suspects.remove(&name);
+        self.snapshot.cut_off.remove(&name);
+        if let Some(host) = self.snapshot.hosts.get_mut(&name) {
+            host.down_since = None;
+        }
+        if self.dark.remove(&name) {
+            for status in &mut self.snapshot.statuses.get_mut(&name).unwrap().instances {
+                if status.state != InstanceState::Stopped {
+                    status.state = InstanceState::Waiting;
+                    status.last_exit = Some(Exit { cause: ExitCause::Lost, at: Timestamp(0) });
+                    status.restarts += 1;
+                }
+            }
+        }
+    }
+
+    /// Another failure domain for a host, as when its virtual machine migrates.
+    pub(super) fn migrate(&mut self, host: &str, domain: &str) {
+        let host = self.snapshot.hosts.get_mut(&HostId::new(host).unwrap()).unwrap();
+        host.domain = domain.parse().unwrap();
+    }
+
     fn set_state(&mut self, host: &str, state: HostState) {
         if let Some(host) = self.snapshot.hosts.get_mut(&HostId::new(host).unwrap()) {
             host.state = state;
@@ -175,7 +226,8 @@ impl Cluster {
 
     fn publish(&mut self) {
         let serving = tables(&self.snapshot).serving;
-        self.tracker.set_hosts(self.snapshot.hosts.keys(), self.now);
+        let alive = self.snapshot.hosts.values().filter(|host| !host.is_down());
+        self.tracker.set_hosts(alive.map(|host| &host.name), self.now);
         if serving != self.serving || self.generation == Generation(0) {
             self.generation = self.generation.next();
             self.tracker.publish(self.generation, &serving, self.now);
@@ -210,6 +262,9 @@ impl Cluster {
         };
         let hosts: Vec<HostId> = self.snapshot.hosts.keys().cloned().collect();
         for host in hosts {
+            if !self.snapshot.is_reachable(&host) {
+                continue;
+            }
             if calm || dice.next_number() % 3 > 0 {
                 let has = Acknowledge { network: self.generation, ingress: None };
                 self.tracker.acknowledge(&host, has, self.now);
@@ -253,6 +308,25 @@ impl Cluster {
 
     pub(super) fn on_host(&self, host: &str) -> usize {
         self.snapshot.entries().filter(|(h, _)| h.as_str() == host).count()
+    }
+
+    /// Entries on hosts that are not taken for dead.
+    pub(super) fn alive(&self, app: &str) -> u32 {
+        let of = |(h, e): &(&HostId, &api::assignment::Entry)| {
+            e.app.as_str() == app && !self.snapshot.is_down(h)
+        };
+        self.snapshot.entries().filter(of).count() as u32
+    }
+
+    /// Healthy instances that are to run on hosts that can be reached and are in every table.
+    pub(super) fn in_service(&self, app: &str) -> u32 {
+        let of = |(h, e): &(&HostId, &api::assignment::Entry)| {
+            e.app.as_str() == app
+                && e.wanted == Wanted::Run
+                && self.snapshot.is_reachable(h)
+                && self.snapshot.in_service.contains(&e.instance)
+        };
+        self.snapshot.entries().filter(of).count() as u32
     }
 
     pub(super) fn instances(&self, app: &str, release: u32) -> Vec<InstanceId> {
