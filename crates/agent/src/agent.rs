@@ -27,7 +27,7 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::converge::{Clock, Context, Converger, Documents, Paths, StatusReceiver};
+use crate::converge::{Clock, Containers, Converger, Documents, Paths, Prepared, StatusReceiver};
 use crate::failure::told;
 use crate::images::{Images, ImagesError, Origins};
 use crate::ingress::{Ingress, IngressOptions, ProxyCommand, Traffic};
@@ -136,7 +136,7 @@ impl Agent {
         let network = start_network(options, &kept, &directory(options, "namespaces")?).await?;
         let images = Arc::new(open_images(options, data, &authorities, identity.clone(), &kept)?);
         let capacity = capacity::of_host(options, data.root());
-        let context = Arc::new(Context {
+        let context = Arc::new(Containers {
             host: options.host.clone(),
             clock: Clock::new(),
             runtime: runtime.clone(),
@@ -147,7 +147,8 @@ impl Agent {
                 logs: data.logs(),
                 scratch: data.scratch(),
             },
-            starts: Semaphore::new(Context::starts_at_once()),
+            starts: Semaphore::new(Containers::starts_at_once()),
+            prepared: Prepared::default(),
         });
         // Ports that are taken are found before anything runs.
         let ingress = start_ingress(options, data.root(), kept.ingress.clone()).await?;
@@ -374,7 +375,7 @@ async fn keep_status(mut status: StatusReceiver, keeper: Keeper<HostStatus>) {
 /// Removes what nobody needs any more, from time to time.
 async fn tidy(
     images: Arc<Images>,
-    context: Arc<Context>,
+    context: Arc<Containers>,
     used: watch::Receiver<Vec<Image>>,
     status: StatusReceiver,
 ) {

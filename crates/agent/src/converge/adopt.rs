@@ -6,22 +6,14 @@ use std::time::Duration;
 
 use api::status::ExitCause;
 use plan::restart::Moment;
+use tokio::task::spawn_blocking;
 
-use super::work::cause_of;
+use super::host::Found;
+use super::work::{cause_of, ended};
 use crate::runtime::{ContainerId, Phase, Runtime, RuntimeError, Status};
-use crate::shim::ExitWatch;
 
 /// How long a container that nobody wants may take to stop.
 const ORPHAN_GRACE: Duration = Duration::from_secs(10);
-
-/// A container that was found.
-#[derive(Debug)]
-pub(super) enum Found {
-    /// It runs.
-    Runs { pid: u32, started: Moment, watch: ExitWatch },
-    /// It ended meanwhile, or was never finished.
-    Dead(ExitCause),
-}
 
 /// All containers there are, by id. Blocks.
 pub(super) fn found(runtime: &dyn Runtime) -> Result<BTreeMap<ContainerId, Found>, RuntimeError> {
@@ -29,7 +21,10 @@ pub(super) fn found(runtime: &dyn Runtime) -> Result<BTreeMap<ContainerId, Found
     for Status { id, phase, .. } in runtime.list()? {
         let found = match &phase {
             Phase::Running(started) => match runtime.watch_exit(&id) {
-                Ok(watch) => Found::Runs { pid: started.pid, started: Moment(started.at.0), watch },
+                Ok(watch) => {
+                    let (pid, since) = (started.pid, Moment(started.at.0));
+                    Found::Runs { pid, started: since, ended: ended(watch) }
+                }
                 Err(_) => Found::Dead(ExitCause::Lost),
             },
             _ => Found::Dead(cause_of(&phase)),
@@ -39,16 +34,18 @@ pub(super) fn found(runtime: &dyn Runtime) -> Result<BTreeMap<ContainerId, Found
     Ok(all)
 }
 
-/// Stops and deletes a container that is in no assignment. Blocks until it is gone.
-pub(super) fn clear(runtime: &Arc<dyn Runtime>, id: &ContainerId, found: Found) {
+/// Stops and deletes a container that is in no assignment.
+pub(super) async fn clear(runtime: &Arc<dyn Runtime>, id: ContainerId, found: Found) {
     tracing::info!(container = %id, "removing a container that is not wanted");
-    if let Found::Runs { mut watch, .. } = found {
-        let asked = runtime.stop(id, ORPHAN_GRACE);
-        if asked.is_ok() {
-            let _ = watch.wait(Some(ORPHAN_GRACE));
+    if let Found::Runs { ended, .. } = found {
+        let (runtime, id) = (runtime.clone(), id.clone());
+        let asked = spawn_blocking(move || runtime.stop(&id, ORPHAN_GRACE)).await;
+        if matches!(asked, Ok(Ok(()))) {
+            let _ = tokio::time::timeout(ORPHAN_GRACE, ended).await;
         }
     }
-    if let Err(error) = runtime.delete(id) {
+    let (runtime, container) = (runtime.clone(), id.clone());
+    if let Ok(Err(error)) = spawn_blocking(move || runtime.delete(&container)).await {
         let error = crate::failure::told(&error);
         tracing::warn!(container = %id, error, "removing a container that is not wanted");
     }

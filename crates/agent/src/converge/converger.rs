@@ -14,10 +14,8 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::accept::{Verdict, judge};
-use super::adopt::{self, Found};
-use super::context::Context;
 use super::driver::{Seed, Told, drive};
-use super::work::place;
+use super::host::{Found, Host};
 use crate::runtime::{ContainerId, RuntimeError};
 use crate::state::Keeper;
 
@@ -41,10 +39,10 @@ pub struct Documents {
 pub enum Order {
     /// To run this.
     Assign(Box<Documents>),
-    /// To show that it lives.
-    Pulse(tokio::sync::oneshot::Sender<()>),
     /// To stop everything; answered when nothing is left.
     Clear(tokio::sync::oneshot::Sender<()>),
+    /// To show that it lives.
+    Pulse(tokio::sync::oneshot::Sender<()>),
 }
 
 /// Where the host's report is seen.
@@ -66,7 +64,7 @@ struct Instance {
 /// The host's instances.
 #[derive(Debug)]
 pub struct Converger {
-    context: Arc<Context>,
+    host: Arc<dyn Host>,
     assignment: Assignment,
     instances: BTreeMap<InstanceId, Instance>,
     reports: (mpsc::Sender<Told>, mpsc::Receiver<Told>),
@@ -82,21 +80,16 @@ impl Converger {
     /// # Errors
     /// The runtime cannot list its containers.
     pub async fn start(
-        context: Arc<Context>,
+        host: Arc<dyn Host>,
         keeper: Keeper<Documents>,
         kept: Option<Documents>,
         before: Option<HostStatus>,
         capacity: Capacity,
     ) -> Result<(Self, StatusReceiver), RuntimeError> {
-        let runtime = context.runtime.clone();
-        let listed = tokio::task::spawn_blocking(move || adopt::found(&*runtime)).await;
-        let mut found = match listed {
-            Ok(found) => found?,
-            Err(_) => return Err(RuntimeError::Host("listing containers was broken off".into())),
-        };
-        let host = context.host.clone();
+        let mut found = host.found().await?;
+        let name = host.name().clone();
         let status = HostStatus {
-            host: host.clone(),
+            host: name.clone(),
             generation: Generation(0),
             capacity,
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -104,8 +97,8 @@ impl Converger {
         };
         let (status, receiver) = watch::channel(Arc::new(status));
         let mut converger = Self {
-            context,
-            assignment: Assignment::empty(host),
+            host,
+            assignment: Assignment::empty(name),
             instances: BTreeMap::new(),
             reports: mpsc::channel(REPORTS),
             status,
@@ -138,16 +131,16 @@ impl Converger {
         loop {
             // Every arm receives from a channel and may be dropped at any time.
             tokio::select! {
-                    Some(Order::Pulse(lives)) => {
-                        let _ = lives.send(());
-                        continue;
-                    }
                 () = shutdown.cancelled() => break,
                 order = orders.recv() => match order {
                     None => break,
                     Some(Order::Assign(documents)) => {
                         self.assign(*documents);
                         images.send_replace(self.images());
+                    }
+                    Some(Order::Pulse(lives)) => {
+                        let _ = lives.send(());
+                        continue;
                     }
                     Some(Order::Clear(done)) => {
                         self.clearing = Some(done);
@@ -175,7 +168,7 @@ impl Converger {
     /// Takes an assignment that a server gave.
     fn assign(&mut self, documents: Documents) {
         let given = &documents.assignment;
-        if given.host != self.context.host || self.clearing.is_some() {
+        if given.host != *self.host.name() || self.clearing.is_some() {
             tracing::warn!(host = %given.host, "refused an assignment: not for this host now");
             return;
         }
@@ -227,9 +220,9 @@ impl Converger {
                 (Some(workload), Some(container)) => {
                     // One that cannot be driven stays among the found, and is removed with them.
                     let found = found.remove(&container);
-                    let (context, workload) = (self.context.clone(), workload.clone());
+                    let (host, workload) = (self.host.clone(), workload.clone());
                     self.drive(Seed {
-                        context,
+                        host,
                         entry: entry.clone(),
                         workload,
                         container,
@@ -251,7 +244,7 @@ impl Converger {
         let new = assignment.entries.iter().filter(|entry| {
             entry.wanted != Wanted::Stop && !self.instances.contains_key(&entry.instance)
         });
-        self.context.network.admit(new.map(place))
+        self.host.admit(&new.collect::<Vec<_>>())
     }
 
     fn drive(&self, seed: Seed) -> Instance {
@@ -273,7 +266,7 @@ impl Converger {
     }
 
     fn beginning(&self, entry: &Entry, state: InstanceState, message: &str) -> InstanceStatus {
-        let clock = self.context.clock;
+        let clock = self.host.clock();
         InstanceStatus {
             instance: entry.instance.clone(),
             state,
@@ -310,7 +303,7 @@ impl Converger {
     /// Puts the report together, when it differs from the last.
     fn publish(&self) {
         let status = HostStatus {
-            host: self.context.host.clone(),
+            host: self.host.name().clone(),
             generation: self.assignment.generation,
             capacity: self.capacity,
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -329,11 +322,10 @@ impl Converger {
     fn clear(&self, orphans: BTreeMap<ContainerId, Found>) {
         let turns = Arc::new(tokio::sync::Semaphore::new(CLEARING));
         for (id, found) in orphans {
-            let (runtime, turns) = (self.context.runtime.clone(), turns.clone());
+            let (host, turns) = (self.host.clone(), turns.clone());
             tokio::spawn(async move {
                 let Ok(_turn) = turns.acquire().await else { return };
-                let clear = move || adopt::clear(&runtime, &id, found);
-                let _ = tokio::task::spawn_blocking(clear).await;
+                host.clear(id, found).await;
             });
         }
     }

@@ -14,11 +14,8 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::adopt::Found;
-use super::context::Context;
-use super::work::{self, Done, cause_of};
-use crate::runtime::{ContainerId, ContainerSpec};
-use crate::shim::ExitWatch;
+use super::host::{Ended, Found, Host, Unprepared};
+use crate::runtime::ContainerId;
 
 /// What a driver tells the converger.
 #[derive(Debug)]
@@ -30,7 +27,7 @@ pub(super) struct Told {
 
 /// What a driver is made from.
 pub(super) struct Seed {
-    pub context: Arc<Context>,
+    pub host: Arc<dyn Host>,
     pub entry: Arc<Entry>,
     pub workload: Arc<Workload>,
     pub container: ContainerId,
@@ -42,17 +39,28 @@ pub(super) struct Seed {
     pub before: Option<InstanceStatus>,
 }
 
+/// What work brought.
+struct Done {
+    event: Event,
+    /// After a start: the wait for its end.
+    ended: Option<Ended>,
+}
+
+impl From<Event> for Done {
+    fn from(event: Event) -> Self {
+        Self { event, ended: None }
+    }
+}
+
 type Happening = Pin<Box<dyn Future<Output = Event> + Send>>;
 
 struct Driver {
-    context: Arc<Context>,
+    host: Arc<dyn Host>,
     entry: Arc<Entry>,
     workload: Arc<Workload>,
     container: ContainerId,
     admission: u64,
     machine: Machine,
-    check: HealthCheck,
-    spec: Option<Box<ContainerSpec>>,
     work: Option<(JoinHandle<Done>, CancellationToken)>,
     probe: Option<Happening>,
     exit: Option<Happening>,
@@ -92,17 +100,16 @@ pub(super) async fn drive(
 
 impl Driver {
     fn new(seed: Seed) -> (Self, Vec<Event>) {
-        let Seed { context, entry, workload, container, admission, found, before } = seed;
+        let Seed { host, entry, workload, container, admission, found, before } = seed;
         let spec = &workload.spec;
-        let check = spec.health_check();
         let rules = Rules {
-            checked: check != HealthCheck::Alive,
+            checked: spec.health_check() != HealthCheck::Alive,
             interval: spec.health.interval,
             failures: spec.health.failures,
             start_within: spec.rollout.start_within,
             stop_grace: spec.process.stop_grace,
         };
-        let clock = context.clock;
+        let clock = host.clock();
         let mut machine = Machine::new(rules, clock.now(), rand::random());
         if let Some(before) = &before {
             let death = before.last_exit.as_ref();
@@ -111,14 +118,12 @@ impl Driver {
             machine.recall(before.restarts, death);
         }
         let mut driver = Self {
-            context,
+            host,
             entry,
-            check,
             workload,
             container,
             admission,
             machine,
-            spec: None,
             work: None,
             probe: None,
             exit: None,
@@ -128,8 +133,8 @@ impl Driver {
         let event = match found {
             None => None,
             Some(Found::Dead(cause)) => Some(Event::FoundDead(cause)),
-            Some(Found::Runs { pid, started, watch }) => {
-                driver.exit = Some(ended(watch));
+            Some(Found::Runs { pid, started, ended }) => {
+                driver.exit = Some(exited(ended));
                 use api::status::InstanceState::Healthy;
                 let healthy = before.is_some_and(|status| status.state == Healthy);
                 Some(Event::Adopted { pid, started, healthy })
@@ -143,7 +148,7 @@ impl Driver {
             self.exit = None;
             self.probe = None;
         }
-        let now = self.context.clock.now();
+        let now = self.host.clock().now();
         for effect in self.machine.step(event, now) {
             self.apply(effect);
         }
@@ -151,50 +156,63 @@ impl Driver {
 
     fn apply(&mut self, effect: Effect) {
         tracing::debug!(instance = %self.entry.instance, ?effect, "effect");
-        let context = self.context.clone();
+        let (host, entry) = (self.host.clone(), self.entry.clone());
+        let (workload, container) = (self.workload.clone(), self.container.clone());
         match effect {
             Effect::Prepare => {
                 let cancel = CancellationToken::new();
-                let prepare = work::prepare(
-                    context,
-                    self.entry.clone(),
-                    self.workload.clone(),
-                    self.admission,
-                    self.progress.0.clone(),
-                    cancel.clone(),
-                );
+                let (cancelled, admission) = (cancel.clone(), self.admission);
+                let tell = self.progress.0.clone();
+                let prepare = async move {
+                    let progress = |text: String| drop(tell.send_replace(text));
+                    let prepared =
+                        host.prepare(&entry, &workload, admission, &progress, cancelled).await;
+                    Done::from(match prepared {
+                        Ok(()) => Event::Prepared,
+                        Err(why) => {
+                            let Unprepared { message, retryable } = why;
+                            Event::PrepareFailed { message, retryable }
+                        }
+                    })
+                };
                 self.work = Some((tokio::spawn(prepare), cancel));
             }
-            Effect::Start => match self.spec.clone() {
-                Some(spec) => self.begin(work::start(context, spec)),
-                None => self.begin(async {
-                    let message = "it was not prepared".to_owned();
-                    Event::StartFailed { message }.into()
-                }),
-            },
+            Effect::Start => self.begin(async move {
+                match host.start(&container).await {
+                    Ok(running) => {
+                        let event = Event::Started { pid: running.pid };
+                        Done { event, ended: Some(running.ended) }
+                    }
+                    Err(message) => Event::StartFailed { message }.into(),
+                }
+            }),
             Effect::Probe => {
-                let (check, address) = (self.check.clone(), self.entry.address);
-                let protocol = self.workload.spec.process.protocol;
-                let within = self.workload.spec.health.timeout.duration();
                 self.probe = Some(Box::pin(async move {
-                    match crate::health::check(&check, protocol, address, within).await {
+                    match host.probe(&entry, &workload).await {
                         Ok(()) => Event::ProbeSucceeded,
-                        Err(why) => Event::ProbeFailed(why.0),
+                        Err(why) => Event::ProbeFailed(why),
                     }
                 }));
             }
             Effect::Stop { grace } => self.stop(grace.duration()),
             Effect::Kill => self.stop(Duration::ZERO),
-            Effect::Delete => self.begin(work::delete(context, self.container.clone())),
+            Effect::Delete => self.begin(async move {
+                match host.delete(&container).await {
+                    Ok(()) => Event::Deleted.into(),
+                    Err(message) => Event::ClearFailed(message).into(),
+                }
+            }),
             Effect::Remove => {
                 let before = self.work.take();
-                let remove = work::remove(context, self.entry.clone(), self.container.clone());
-                self.begin(async {
+                self.begin(async move {
                     if let Some((preparing, cancel)) = before {
                         cancel.cancel();
                         let _ = preparing.await;
                     }
-                    remove.await
+                    match host.remove(&entry, &container).await {
+                        Ok(()) => Event::Removed.into(),
+                        Err(message) => Event::ClearFailed(message).into(),
+                    }
                 });
             }
         }
@@ -204,21 +222,15 @@ impl Driver {
         self.work = Some((tokio::spawn(work), CancellationToken::new()));
     }
 
-    /// Asks the shim; the end itself is seen by the exit watch, a failure by the machine's next
-    /// try.
-    fn stop(&mut self, grace: Duration) {
-        let (runtime, id) = (self.context.runtime.clone(), self.container.clone());
-        tokio::task::spawn_blocking(move || {
-            if let Err(error) = runtime.stop(&id, grace) {
-                let error = crate::failure::told(&error);
-                tracing::warn!(container = %id, error, "stopping");
-            }
-        });
+    /// The end itself is seen by the wait for it, a failure by the machine's next try.
+    fn stop(&self, grace: Duration) {
+        let (host, container) = (self.host.clone(), self.container.clone());
+        tokio::spawn(async move { host.stop(&container, grace).await });
     }
 
     /// The next event of the instance's own; safe to be dropped and asked again.
     async fn next(&mut self) -> Event {
-        let now = self.context.clock.now();
+        let now = self.host.clock().now();
         let wake = self.machine.wake_at().map(|at| at.since(now).duration());
         let asleep = async {
             match wake {
@@ -231,9 +243,8 @@ impl Driver {
         tokio::select! {
             done = finished(&mut self.work) => {
                 self.work = None;
-                self.spec = done.spec.or(self.spec.take());
-                if let Some(watch) = done.watch {
-                    self.exit = Some(ended(watch));
+                if let Some(ended) = done.ended {
+                    self.exit = Some(exited(ended));
                 }
                 done.event
             }
@@ -261,7 +272,7 @@ impl Driver {
     }
 
     fn status(&self, report: &Report) -> InstanceStatus {
-        let clock = self.context.clock;
+        let clock = self.host.clock();
         let exit =
             |death: &Death| Exit { cause: death.cause.clone(), at: clock.timestamp(death.at) };
         InstanceStatus {
@@ -277,17 +288,8 @@ impl Driver {
 }
 
 /// The end of a container as an event.
-fn ended(watch: ExitWatch) -> Happening {
-    Box::pin(async {
-        match watch.ended().await {
-            Ok(phase) => Event::Exited(cause_of(&phase)),
-            Err(error) => {
-                let error = crate::failure::told(&error);
-                tracing::warn!(error, "waiting for a container's end");
-                Event::Exited(api::status::ExitCause::Lost)
-            }
-        }
-    })
+fn exited(ended: Ended) -> Happening {
+    Box::pin(async { Event::Exited(ended.await) })
 }
 
 async fn happened(happening: &mut Option<Happening>) -> Event {

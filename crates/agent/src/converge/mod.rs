@@ -7,14 +7,16 @@
 mod accept;
 mod adopt;
 mod clock;
-mod context;
+mod containers;
 mod converger;
 mod driver;
+mod host;
 mod spec;
 mod work;
 
 pub use accept::{Verdict, judge};
 pub use clock::Clock;
-pub use context::{Context, Paths};
+pub use containers::{Containers, Paths, Prepared};
 pub use converger::{Converger, Documents, Order, StatusReceiver};
+pub use host::{Ended, Found, Host, Progress, Running, Unprepared};
 pub use spec::{SpecError, container_spec};

@@ -8,7 +8,7 @@ use api::manifest::{EnvironmentValue, Process, Resources};
 use api::protocol::Workload;
 use image::Image;
 
-use super::context::Paths;
+use super::containers::Paths;
 use crate::runtime::{
     Bind, Capability, ContainerId, ContainerSpec, CpuLimits, IdRange, Limits, LogOptions,
     NetworkNamespace, Scratch, SeccompProfile, Signal, WritableTmpfs,

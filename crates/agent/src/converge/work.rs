@@ -1,4 +1,4 @@
-//! Carrying out what a machine asks for. Each function does one effect and says what became of it.
+//! How the host that runs containers does what its drivers ask for.
 
 use std::fs;
 use std::io;
@@ -11,11 +11,10 @@ use api::id::InstanceId;
 use api::protocol::Workload;
 use api::status::ExitCause;
 use image::Image;
-use plan::instance::Event;
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::context::Context;
+use super::containers::Containers;
+use super::host::{Ended, Progress, Running, Unprepared};
 use super::spec::container_spec;
 use crate::failure::told;
 use crate::images::ImagesError;
@@ -23,35 +22,17 @@ use crate::network::LocalInstance;
 use crate::runtime::{self, ContainerId, ContainerSpec, Phase};
 use crate::shim::ExitWatch;
 
-/// What work brought beside its event.
-#[derive(Debug)]
-pub(super) struct Done {
-    pub event: Event,
-    /// After a preparation: what to start.
-    pub spec: Option<Box<ContainerSpec>>,
-    /// After a start: the wait for its end.
-    pub watch: Option<ExitWatch>,
-}
-
-impl From<Event> for Done {
-    fn from(event: Event) -> Self {
-        Self { event, spec: None, watch: None }
-    }
-}
-
 /// Fetches the image and makes the network, both at once. A cancelled fetch is dropped; the network
 /// is always finished, so that removing it later meets no half-made link.
 pub(super) async fn prepare(
-    context: Arc<Context>,
-    entry: Arc<Entry>,
-    workload: Arc<Workload>,
+    context: &Containers,
+    entry: &Entry,
+    workload: &Workload,
     admission: u64,
-    progress: watch::Sender<String>,
+    progress: Progress<'_>,
     cancelled: CancellationToken,
-) -> Done {
-    let tell = move |text: String| {
-        progress.send_replace(text);
-    };
+) -> Result<ContainerSpec, Unprepared> {
+    let tell = |text: String| progress(text);
     let fetch = async {
         tokio::select! {
             fetched = context.images.ensure(&workload.image, &tell) => fetched,
@@ -59,11 +40,11 @@ pub(super) async fn prepare(
         }
     };
     let connect = async {
-        write_files(&context, &entry).map_err(|error| format!("write files: {error}"))?;
+        write_files(context, entry).map_err(|error| format!("write files: {error}"))?;
         // One that was removed before and is wanted again has lost its place.
         let admission = match context.network.has_place(&entry.instance) {
             true => admission,
-            false => context.network.admit([place(&entry)]),
+            false => context.network.admit([place(entry)]),
         };
         let attached = context.network.attach(&entry.instance, entry.address).await;
         attached.map_err(|error| told(&error))?;
@@ -71,16 +52,13 @@ pub(super) async fn prepare(
         Ok::<(), String>(())
     };
     let (image, connected) = tokio::join!(fetch, connect);
-    let failed = |message: String, retryable| Event::PrepareFailed { message, retryable }.into();
+    let failed = |message: String, retryable| Unprepared { message, retryable };
     let image = match (image, connected) {
-        (Err(error), _) => return failed(told(&error), error.retryable()),
-        (_, Err(message)) => return failed(message, true),
+        (Err(error), _) => return Err(failed(told(&error), error.retryable())),
+        (_, Err(message)) => return Err(failed(message, true)),
         (Ok(image), Ok(())) => image,
     };
-    match spec_of(&context, &entry, &workload, &image) {
-        Ok(spec) => Done { event: Event::Prepared, spec: Some(Box::new(spec)), watch: None },
-        Err(message) => failed(message, false),
-    }
+    spec_of(context, entry, workload, &image).map_err(|message| failed(message, false))
 }
 
 /// The place of an entry's instance in the network.
@@ -90,7 +68,7 @@ pub(super) fn place(entry: &Entry) -> (InstanceId, LocalInstance) {
 }
 
 fn spec_of(
-    context: &Context,
+    context: &Containers,
     entry: &Entry,
     workload: &Workload,
     image: &Image,
@@ -102,11 +80,12 @@ fn spec_of(
 }
 
 /// Creates and starts the container, in its turn.
-pub(super) async fn start(context: Arc<Context>, spec: Box<ContainerSpec>) -> Done {
-    let failed = |message: String| Event::StartFailed { message }.into();
-    let Ok(_turn) = context.starts.acquire().await else {
-        return failed("the agent is going down".to_owned());
-    };
+pub(super) async fn start(
+    context: &Containers,
+    spec: Arc<ContainerSpec>,
+) -> Result<Running, String> {
+    let going_down = || "the agent is going down".to_owned();
+    let _turn = context.starts.acquire().await.map_err(|_| going_down())?;
     let runtime = context.runtime.clone();
     let created = tokio::task::spawn_blocking(move || {
         let started = runtime.create(&spec).map_err(|error| told(&error))?;
@@ -114,7 +93,7 @@ pub(super) async fn start(context: Arc<Context>, spec: Box<ContainerSpec>) -> Do
             tracing::warn!(container = %spec.id, limit, "this host does not enforce a limit");
         }
         match runtime.watch_exit(&spec.id) {
-            Ok(watch) => Ok((started, watch)),
+            Ok(watch) => Ok(Running { pid: started.pid, ended: ended(watch) }),
             Err(error) => {
                 // A container that cannot be watched is of no use.
                 let _ = runtime.delete(&spec.id);
@@ -122,27 +101,29 @@ pub(super) async fn start(context: Arc<Context>, spec: Box<ContainerSpec>) -> Do
             }
         }
     });
-    match created.await {
-        Ok(Ok((started, watch))) => {
-            let event = Event::Started { pid: started.pid };
-            Done { event, spec: None, watch: Some(watch) }
-        }
-        Ok(Err(message)) => failed(message),
-        Err(_) => failed("the agent is going down".to_owned()),
-    }
+    created.await.map_err(|_| going_down())?
 }
 
-/// Clears the container away; the network and all else stays.
-pub(super) async fn delete(context: Arc<Context>, id: ContainerId) -> Done {
-    match delete_container(&context, id).await {
-        Ok(()) => Event::Deleted.into(),
-        Err(message) => Event::ClearFailed(message).into(),
-    }
+/// The end of a container.
+pub(super) fn ended(watch: ExitWatch) -> Ended {
+    Box::pin(async {
+        match watch.ended().await {
+            Ok(phase) => cause_of(&phase),
+            Err(error) => {
+                tracing::warn!(error = told(&error), "waiting for a container's end");
+                ExitCause::Lost
+            }
+        }
+    })
 }
 
 /// Clears everything of the instance away but its output.
-pub(super) async fn remove(context: Arc<Context>, entry: Arc<Entry>, id: ContainerId) -> Done {
-    let container = delete_container(&context, id).await;
+pub(super) async fn remove(
+    context: &Containers,
+    entry: &Entry,
+    id: ContainerId,
+) -> Result<(), String> {
+    let container = delete(context, id).await;
     let network = context.network.detach(&entry.instance, entry.address).await;
     let name = entry.instance.as_str();
     let files = remove_directory(&context.paths.files(&entry.instance));
@@ -156,14 +137,11 @@ pub(super) async fn remove(context: Arc<Context>, entry: Arc<Entry>, id: Contain
     .into_iter()
     .flatten()
     .collect();
-    if problems.is_empty() {
-        Event::Removed.into()
-    } else {
-        Event::ClearFailed(problems.join("; ")).into()
-    }
+    if problems.is_empty() { Ok(()) } else { Err(problems.join("; ")) }
 }
 
-async fn delete_container(context: &Context, id: ContainerId) -> Result<(), String> {
+/// Clears the container away.
+pub(super) async fn delete(context: &Containers, id: ContainerId) -> Result<(), String> {
     let runtime = context.runtime.clone();
     let deleted = tokio::task::spawn_blocking(move || runtime.delete(&id)).await;
     deleted.map_err(|_| "the agent is going down".to_owned())?.map_err(|error| told(&error))
@@ -182,7 +160,7 @@ pub(super) fn cause_of(phase: &Phase) -> ExitCause {
 }
 
 /// Writes the files that are shown inside.
-fn write_files(context: &Context, entry: &Entry) -> io::Result<()> {
+fn write_files(context: &Containers, entry: &Entry) -> io::Result<()> {
     let directory = context.paths.files(&entry.instance);
     fs::DirBuilder::new().recursive(true).mode(0o755).create(&directory)?;
     let gateway = context.network.gateway();
