@@ -30,7 +30,6 @@ mod route;
 mod secret;
 mod source;
 mod status;
-mod store;
 mod team;
 mod token;
 mod version;
