@@ -17,6 +17,7 @@ pub mod host;
 pub mod id;
 pub mod ingress;
 pub mod instance;
+pub mod join;
 pub mod liveness;
 pub mod manifest;
 pub mod network;
