@@ -7,8 +7,10 @@
 
 mod format;
 mod restore;
+mod transfer;
 mod write;
 
 pub use self::format::{BackupError, Summary};
 pub use self::restore::{RestoreError, restore, unfinished, verify};
+pub use self::transfer::{TransferError, transfer};
 pub use self::write::backup;

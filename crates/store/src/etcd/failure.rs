@@ -83,6 +83,8 @@ impl From<Error> for Failed {
             _ if says("requested lease not found") => Self::NoLease,
             _ if says("database space exceeded") || says("no space") => Self::Full(error),
             _ if says("etcdserver: no leader") || says("too many requests") => Self::NotDone(error),
+            // It refuses to change its members before those there are have been well for 5 s.
+            _ if says("unhealthy cluster") => Self::NotDone(error),
             _ if says("not supported for learner") => Self::NotDone(error),
             Code::OutOfRange if says("decoded message length") => Self::TooLarge(error),
             Code::Unavailable | Code::Unknown | Code::Cancelled if never_sent(status) => {

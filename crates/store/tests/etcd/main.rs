@@ -6,3 +6,4 @@ mod admin;
 mod conform;
 mod faults;
 mod members;
+mod moving;
