@@ -1,0 +1,20 @@
+//! The supervised etcd: a process of its own that outlives the server and is adopted again.
+//!
+//! * [`Options`] say what the process is given; [`Launch`] how it takes part for the first time;
+//! * [`Engine`] keeps the process running and leaves it alone when the server stops;
+//! * [`join`] and [`promote`] make it a member of an etcd, [`Upkeep`] keeps that in good order.
+//!
+//! No member is ever removed for being silent, only for one that takes its place.
+
+mod adopt;
+mod launch;
+mod membership;
+mod options;
+mod supervise;
+mod upkeep;
+
+pub use launch::{Launch, LaunchError};
+pub use membership::{JoinError, join, promote};
+pub use options::{CLIENT_NAME, Options};
+pub use supervise::{Engine, EngineError};
+pub use upkeep::Upkeep;
