@@ -182,8 +182,8 @@ impl Agent {
             logs: data.logs(),
             vault: vault.clone(),
             acknowledge,
-        };
             observe,
+        };
         let tables = (kept.network.unwrap_or_default(), kept.ingress);
         let reported = (status.clone(), acknowledged, observed);
         agent.link(options, dispatcher, tables, reported);
@@ -224,7 +224,6 @@ impl Agent {
         self.spawn(crate::link::run(dialer, servers, uplink, self.ending.clone()));
     }
 
-    /// Runs a task until the agent ends.
     /// Answers probes and probes others, where other hosts can reach this one.
     async fn probe(
         &self,
@@ -244,6 +243,7 @@ impl Agent {
         Ok((lists, observed))
     }
 
+    /// Runs a task until the agent ends.
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         let ending = self.ending.clone();
         self.tasks.spawn(async move {
