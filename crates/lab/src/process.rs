@@ -41,11 +41,13 @@ impl Process {
         raw.split(|b| *b == 0).map(|word| String::from_utf8_lossy(word).into_owned()).collect()
     }
 
-    /// Whether it runs that role: `freehold ROLE …`, or a program of that name.
+    /// Whether it runs that role: `freehold ROLE …` (also as `/proc/self/exe`), or a program of
+    /// that name.
     pub(crate) fn is_role(self, role: &str) -> bool {
         let words = self.words();
         let program = words.first().and_then(|path| path.rsplit('/').next()).unwrap_or("");
-        program == role || (program == "freehold" && words.get(1).is_some_and(|it| it == role))
+        program == role
+            || (matches!(program, "freehold" | "exe") && words.get(1).is_some_and(|it| it == role))
     }
 }
 

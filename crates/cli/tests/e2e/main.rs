@@ -9,6 +9,7 @@ mod foreign;
 mod heal;
 mod input;
 mod inside;
+mod lab;
 mod limits;
 mod load;
 mod probe;
