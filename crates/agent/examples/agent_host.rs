@@ -82,6 +82,7 @@ fn read(file: &Path) -> Result<Options, Box<dyn std::error::Error>> {
         address: None,
         overlay: net::overlay::Mode::Auto,
         overlay_port: net::overlay::TUNNEL_PORT,
+        vip_port: agent::vip::PORT,
         cluster: text("cluster").parse()?,
         services: text("services").parse()?,
         http: address("http")?,

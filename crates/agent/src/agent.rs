@@ -12,12 +12,13 @@ mod options;
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use api::id::{Generation, InstanceId};
 use api::ingress::IngressTable;
 use api::liveness::{Observe, Observed};
-use api::network::NetworkTable;
+use api::network::{NetworkTable, VipTable};
 use api::protocol::{Acknowledge, Hello, Place, VERSION};
 use api::registry::Registry;
 use api::release::Image;
@@ -32,10 +33,11 @@ use crate::failure::told;
 use crate::images::{Images, ImagesError, Origins};
 use crate::ingress::{Ingress, IngressOptions, ProxyCommand, Traffic};
 use crate::link::{Dialer, Uplink};
-use crate::network::{LocalInstance, Network, NetworkOptions, Wanted};
+use crate::network::{Between, LocalInstance, Network, NetworkOptions, Wanted};
 use crate::probe::Service;
 use crate::runtime::{DriverKind, HostRuntime, RuntimeOptions, ShimCommand};
 use crate::state::{DataDirectory, Keeper, Vault, make_private};
+use crate::vip::{VipOptions, Vips, watch_proxy};
 use dispatch::Dispatcher;
 
 pub use options::{AgentError, Options};
@@ -62,6 +64,7 @@ struct Kept {
     network: Option<NetworkTable>,
     ingress: Option<Arc<IngressTable>>,
     registries: Option<Vec<Registry>>,
+    vips: Option<VipTable>,
     observe: Option<Observe>,
     status: Option<HostStatus>,
 }
@@ -97,6 +100,7 @@ fn load(vault: &Vault) -> Result<Kept, AgentError> {
         network: vault.load("network")?,
         ingress: vault.load("ingress")?,
         registries: vault.load("registries")?,
+        vips: vault.load("vips")?,
         // Without it nothing is probed until a server says whom.
         observe: vault.load("observe").unwrap_or_else(|error| {
             tracing::warn!(error = told(&error), "the list of hosts to probe is lost");
@@ -115,6 +119,7 @@ struct Agent {
     runtime: Arc<HostRuntime>,
     network: Arc<Network>,
     ingress: Option<Arc<Ingress>>,
+    vips: Option<Arc<Vips>>,
     orders: mpsc::Sender<crate::converge::Order>,
     tasks: TaskTracker,
     /// Ends all tasks but the converger.
@@ -152,6 +157,7 @@ impl Agent {
         });
         // Ports that are taken are found before anything runs.
         let ingress = start_ingress(options, data.root(), kept.ingress.clone()).await?;
+        let (able, vips) = start_vips(options, kept.vips.as_ref())?;
         let keeper = Keeper::start(vault.clone(), "assignment");
         let (converger, status) =
             Converger::start(context.clone(), keeper, kept.documents, kept.status, capacity)
@@ -165,18 +171,21 @@ impl Agent {
             runtime,
             network: network.clone(),
             ingress: ingress.clone(),
+            vips: vips.clone(),
             orders: orders.clone(),
             tasks: TaskTracker::new(),
             ending: CancellationToken::new(),
             resting: CancellationToken::new(),
         };
         agent.tasks.spawn(converger.run(order_queue, used, agent.resting.clone()));
-        let (acknowledge, acknowledged) = watch::channel(Acknowledge::default());
         let (observe, observed) = agent.probe(options, kept.observe).await?;
+        let (acknowledge, acknowledged) = watch::channel(Acknowledge::default());
         let dispatcher = Dispatcher {
             orders,
             network,
             ingress,
+            vips,
+            vip_table: kept.vips.unwrap_or_default(),
             images: images.clone(),
             dialer: Dialer::new(&authorities, identity.clone())?,
             logs: data.logs(),
@@ -189,6 +198,9 @@ impl Agent {
         agent.link(options, dispatcher, tables, reported);
         agent.spawn(keep_status(status.clone(), Keeper::start(vault, "status")));
         agent.spawn(tidy(images, context, in_use, status));
+        if let Some(proxy) = options.http.or(options.https) {
+            agent.spawn(watch_proxy(proxy, able));
+        }
         agent.spawn(identity::refresh(options.clone(), identity));
         agent.tasks.close();
         Ok(agent)
@@ -255,6 +267,10 @@ impl Agent {
     }
 
     async fn stop(self, options: &Options) {
+        if let Some(vips) = self.vips.clone() {
+            // Others hold the addresses before anything here ends.
+            let _ = tokio::task::spawn_blocking(move || vips.stop()).await;
+        }
         if options.ephemeral {
             clear::containers(&self.orders, &self.runtime).await;
         }
@@ -325,6 +341,25 @@ async fn start_network(
     Ok(Arc::new(Network::start(network, Wanted { table, local: local.collect() }).await?))
 }
 
+/// The engine of held addresses, where this host serves the ingress and others know its address;
+/// and what tells it whether the proxy answers.
+fn start_vips(
+    options: &Options,
+    table: Option<&VipTable>,
+) -> Result<(Arc<AtomicBool>, Option<Arc<Vips>>), AgentError> {
+    let able = Arc::new(AtomicBool::new(false));
+    let serves = options.http.or(options.https).is_some();
+    let Some(Between { address, .. }) = options.between().filter(|_| serves) else {
+        return Ok((able, None));
+    };
+    let (host, port) = (options.host.clone(), options.vip_port);
+    let vips = Vips::start(VipOptions { host, address, port, able: able.clone() })?;
+    if let Some(table) = table {
+        vips.set_table(table.clone());
+    }
+    Ok((able, Some(Arc::new(vips))))
+}
+
 async fn start_ingress(
     options: &Options,
     data: &Path,
@@ -346,7 +381,6 @@ async fn start_ingress(
     Ok(Some(Arc::new(Ingress::start(ingress, table).await?)))
 }
 
-/// Keeps the newest report on disk, for counts and times after a restart.
 /// Asks the converger for a sign of life again and again.
 async fn feel_pulse(
     orders: mpsc::Sender<crate::converge::Order>,
@@ -364,6 +398,7 @@ async fn feel_pulse(
     }
 }
 
+/// Keeps the newest report on disk, for counts and times after a restart.
 async fn keep_status(mut status: StatusReceiver, keeper: Keeper<HostStatus>) {
     while status.changed().await.is_ok() {
         let newest = status.borrow_and_update().clone();

@@ -16,5 +16,6 @@ pub mod rootfs;
 pub mod runtime;
 pub mod shim;
 pub mod state;
+pub mod vip;
 
 pub use agent::{AgentError, Options, run};

@@ -63,3 +63,55 @@ pub struct InstanceAddress {
     /// Its address.
     pub address: Ipv4Addr,
 }
+
+/// The addresses the ingress answers on, and which hosts may hold each. The hosts agree among
+/// themselves who does; servers only say who may and who is preferred.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VipTable {
+    /// Grows with every change of content.
+    pub generation: Generation,
+    /// What adverts are authenticated with.
+    pub key: VipKey,
+    /// The addresses, sorted.
+    pub vips: Vec<Vip>,
+}
+
+/// What adverts between ingress hosts are authenticated with: one per cluster, random, at least 32
+/// characters. Never shown. With an empty one no address is held.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct VipKey(pub String);
+
+impl std::fmt::Debug for VipKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("VipKey(…)")
+    }
+}
+
+/// An address that one ingress host of its segment holds at a time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Vip {
+    /// The address.
+    pub address: Ipv4Addr,
+    /// Whether a host with a higher priority takes it from one that holds it, when it returns.
+    pub preempt: bool,
+    /// Who may hold it, at most [`Vip::MAX_CANDIDATES`], sorted by host; all on one segment.
+    pub candidates: Vec<VipCandidate>,
+}
+
+impl Vip {
+    /// The most hosts that may hold an address: each waits 50 ms longer than the one before it, so
+    /// that the last takes over 400 ms after the first would have.
+    pub const MAX_CANDIDATES: usize = 8;
+}
+
+/// A host that may hold an address.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VipCandidate {
+    /// The host.
+    pub host: HostId,
+    /// Its own address on the segment.
+    pub address: Ipv4Addr,
+    /// The higher is preferred; among equals the higher address.
+    pub priority: u8,
+}

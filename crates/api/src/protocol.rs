@@ -14,7 +14,7 @@ use crate::id::{AppName, EnvironmentName, Generation, HostId, InstanceId, Releas
 use crate::ingress::IngressTable;
 use crate::liveness::{Observe, Observed};
 use crate::manifest::Spec;
-use crate::network::NetworkTable;
+use crate::network::{NetworkTable, VipTable};
 use crate::registry::Registry;
 use crate::release::Image;
 use crate::status::HostStatus;
@@ -107,6 +107,8 @@ pub enum Down {
     Network(NetworkTable),
     /// Routes, where the host serves the ingress.
     Ingress(IngressTable),
+    /// Addresses that ingress hosts hold in turn.
+    Vips(VipTable),
     /// Registries off the cluster, with credentials.
     Registries {
         /// All of them.
@@ -202,6 +204,7 @@ mod tests {
             Down::Assignment { assignment: Assignment::empty(host.clone()), workloads: vec![] },
             Down::Network(NetworkTable::default()),
             Down::Ingress(IngressTable::default()),
+            Down::Vips(VipTable::default()),
             Down::Registries { registries: Vec::new() },
             Down::Logs(LogRequest {
                 id: "1".into(),

@@ -19,6 +19,7 @@ pub mod nft;
 pub mod overlay;
 mod slug;
 pub mod sysctl;
+pub mod vip;
 
 pub use netlink::NetlinkError;
 pub use slug::{InvalidSlug, Slug};

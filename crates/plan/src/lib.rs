@@ -12,6 +12,7 @@
 //! * [`tables`]: the network and ingress tables that follow from a snapshot;
 //! * [`acknowledge::Tracker`]: who has which table, and so who is in and who is out of service;
 //! * [`liveness`]: who is dead, who observes whom, and safe mode;
+//! * [`vip`]: who of an address's candidates holds it;
 //! * [`instance`]: one instance on its host, from preparation to removal.
 
 pub mod acknowledge;
@@ -26,3 +27,4 @@ pub mod restart;
 pub mod rollout;
 pub mod snapshot;
 pub mod tables;
+pub mod vip;

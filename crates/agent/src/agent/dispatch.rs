@@ -6,7 +6,7 @@ use std::sync::Arc;
 use api::id::Generation;
 use api::ingress::IngressTable;
 use api::liveness::Observe;
-use api::network::NetworkTable;
+use api::network::{NetworkTable, VipTable};
 use api::protocol::{Acknowledge, Down, LogRequest};
 use api::registry::Registry;
 use api::release::Image;
@@ -20,6 +20,7 @@ use crate::ingress::Ingress;
 use crate::link::{Dialer, send_logs};
 use crate::network::Network;
 use crate::state::{Keeper, Vault};
+use crate::vip::Vips;
 
 /// Log requests answered at once; each holds a connection and at most 4 MiB of lines.
 const LOG_REQUESTS: usize = 32;
@@ -29,6 +30,9 @@ pub(super) struct Dispatcher {
     pub orders: mpsc::Sender<Order>,
     pub network: Arc<Network>,
     pub ingress: Option<Arc<Ingress>>,
+    /// The engine of held addresses, with the table that it has.
+    pub vips: Option<Arc<Vips>>,
+    pub vip_table: VipTable,
     pub images: Arc<Images>,
     pub dialer: Dialer,
     pub logs: PathBuf,
@@ -41,6 +45,8 @@ pub(super) struct Dispatcher {
 struct Tables {
     network: watch::Sender<Arc<NetworkTable>>,
     ingress: Option<Arc<IngressTable>>,
+    vips: VipTable,
+    keep_vips: Keeper<VipTable>,
     keep_network: Keeper<NetworkTable>,
     keep_ingress: Keeper<IngressTable>,
     keep_registries: Keeper<Vec<Registry>>,
@@ -62,6 +68,8 @@ impl Dispatcher {
         let mut tables = Tables {
             network: wanted,
             ingress,
+            vips: self.vip_table.clone(),
+            keep_vips: Keeper::start(self.vault.clone(), "vips"),
             keep_network: Keeper::start(self.vault.clone(), "network"),
             keep_ingress: Keeper::start(self.vault.clone(), "ingress"),
             keep_registries: Keeper::start(self.vault.clone(), "registries"),
@@ -99,6 +107,7 @@ impl Dispatcher {
                 }
             }
             Down::Ingress(table) => self.take_ingress(tables, table),
+            Down::Vips(table) => self.take_vips(tables, table),
             Down::Registries { registries } => match self.images.set_registries(&registries) {
                 Ok(()) => tables.keep_registries.keep(Arc::new(registries)),
                 Err(error) => tracing::error!(error = told(&error), "refused registries"),
@@ -133,6 +142,19 @@ impl Dispatcher {
             }
             Verdict::Replay => self.acknowledge.send_modify(|_| ()),
             Verdict::Older | Verdict::Conflict => {}
+        }
+    }
+
+    fn take_vips(&self, tables: &mut Tables, table: VipTable) {
+        let Some(vips) = &self.vips else { return };
+        let (have, given) = (&tables.vips, &table);
+        let verdict =
+            accepted("table of held addresses", (have.generation, have), (given.generation, given));
+        if verdict == Verdict::Take {
+            tables.keep_vips.keep(Arc::new(table.clone()));
+            tables.vips = table.clone();
+            let vips = vips.clone();
+            tokio::task::spawn_blocking(move || vips.set_table(table));
         }
     }
 

@@ -16,6 +16,7 @@ use crate::link::LinkError;
 use crate::network::{Between, NetworkError};
 use crate::runtime::RuntimeError;
 use crate::state::{DirectoryError, VaultError};
+use crate::vip::VipError;
 
 /// What an agent is started with.
 #[derive(Debug, Clone)]
@@ -46,6 +47,8 @@ pub struct Options {
     pub overlay: Mode,
     /// The UDP port of the tunnel between hosts; the same on all hosts.
     pub overlay_port: u16,
+    /// The UDP port of adverts between ingress hosts; the same on all hosts.
+    pub vip_port: u16,
     /// The addresses of all instances of the cluster.
     pub cluster: Ipv4Net,
     /// The addresses of services.
@@ -115,6 +118,9 @@ pub enum AgentError {
     /// The network cannot be made.
     #[error("start the host's network")]
     Network(#[from] NetworkError),
+    /// Addresses cannot be held.
+    #[error("start holding addresses")]
+    Vips(#[from] VipError),
     /// Images cannot be kept.
     #[error("start the image store")]
     Images(#[from] ImagesError),

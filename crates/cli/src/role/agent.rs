@@ -57,6 +57,9 @@ pub(crate) struct Arguments {
     /// The UDP port of the tunnel between hosts; the same on all hosts
     #[arg(long, value_name = "PORT", default_value_t = TUNNEL_PORT)]
     pub overlay_port: u16,
+    /// The UDP port of adverts between ingress hosts; the same on all hosts
+    #[arg(long, value_name = "PORT", default_value_t = agent::vip::PORT)]
+    pub vip_port: u16,
     /// The UDP port on which hosts probe each other; the same on all hosts
     #[arg(long, value_name = "PORT", default_value_t = PROBE_PORT)]
     pub probe_port: u16,
@@ -99,6 +102,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         address: arguments.address,
         overlay: arguments.overlay,
         overlay_port: arguments.overlay_port,
+        vip_port: arguments.vip_port,
         cluster: arguments.instance_range,
         services: arguments.service_range,
         http: arguments.http,

@@ -7,7 +7,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 
 use ipnet::Ipv4Net;
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
-use netlink_packet_route::address::{AddressAttribute, AddressHeader, AddressMessage};
+use netlink_packet_route::address::{AddressAttribute, AddressHeader, AddressMessage, CacheInfo};
 use netlink_packet_route::link::{
     InfoBridge, InfoData, InfoKind, InfoVeth, LinkAttribute, LinkExtentMask, LinkFlags, LinkHeader,
     LinkInfo, LinkMessage,
@@ -213,6 +213,24 @@ impl RouteSocket {
     pub(crate) fn set_address(&mut self, index: u32, net: Ipv4Net) -> Result<(), NetlinkError> {
         let doing = format!("setting address {net} on link {index}");
         self.one(&doing, set_address(index, net), &[]).map(drop)
+    }
+
+    /// Sets an address that the kernel removes by itself after `lifetime_s` seconds; an equal one
+    /// gets the new lifetime.
+    pub(crate) fn lend_address(
+        &mut self,
+        index: u32,
+        net: Ipv4Net,
+        lifetime_s: u32,
+    ) -> Result<(), NetlinkError> {
+        let mut message = address(index, net);
+        let mut lifetime = CacheInfo::default();
+        lifetime.ifa_valid = lifetime_s;
+        lifetime.ifa_preferred = lifetime_s;
+        message.attributes.push(AddressAttribute::CacheInfo(lifetime));
+        let message = RouteNetlinkMessage::NewAddress(message);
+        let doing = format!("lending address {net} to link {index}");
+        self.one(&doing, Request::new(message, NLM_F_CREATE | NLM_F_REPLACE), &[]).map(drop)
     }
 
     /// Removes an address from a link; it may be gone already.
