@@ -3,7 +3,7 @@
 //! * [`core`] holds what the server knows and the operations on it;
 //! * [`control`] runs the controllers, which decide by way of `plan`;
 //! * [`link`] is the servers' end of the agents' streams;
-//! * [`engine`] is the supervised etcd;
+//! * [`peer`] is what servers say to each other;
 //! * [`oci`] is the embedded image registry;
 //! * [`http`] is the API that users and agents see.
 
@@ -11,10 +11,10 @@ pub mod access;
 mod certificate;
 pub mod control;
 pub mod core;
-pub mod engine;
 pub mod http;
 pub mod link;
 pub mod oci;
+pub mod peer;
 pub mod restore;
 mod run;
 mod source;

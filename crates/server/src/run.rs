@@ -19,11 +19,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::certificate::OwnCertificate;
-use crate::control::{self, Driver};
+use crate::control::{self, Driver, Lead};
 use crate::core::{
-    Agents, Cache, Change, Core, Events, Planning, Resolver, Term, now, write_events,
+    Agents, Cache, Change, Core, Events, Planning, Resolver, Servers, now, write_events,
 };
 use crate::oci::Registry;
+use crate::peer::{self, PeerDialer};
 use crate::source::{Others, Own};
 use crate::trust::Trust;
 use crate::{http, oci};
@@ -37,6 +38,8 @@ pub struct Options {
     pub cluster: String,
     /// Its own name.
     pub name: String,
+    /// Where agents, other servers and users reach it, `HOST:PORT`.
+    pub address: String,
     /// Where the API, the registry and the agents' streams are served.
     pub api: SocketAddr,
     /// Its certificate, PEM.
@@ -91,6 +94,9 @@ pub enum RunError {
     /// The first documents could not be written.
     #[error("write the first documents: {0}")]
     Bootstrap(String),
+    /// The server's name breaks the rules.
+    #[error("accept the server's name")]
+    Name(#[from] api::id::InvalidName),
     /// A directory or file could not be made.
     #[error("make {}", path.display())]
     File {
@@ -128,9 +134,13 @@ pub async fn run(options: Options, stop: CancellationToken) -> Result<(), RunErr
     tasks.spawn(core.cache.clone().run(store.clone(), inner.clone()));
     tasks.spawn(write_events(queue, store.clone(), inner.clone()));
     bootstrap(&core, &options.admin_token).await?;
-    let term = Term::take(store.as_ref(), &options.name).await?;
-    tracing::info!(term = term.number, api = %options.api, "this server leads");
-    control::start(&core, &registry, term, &tasks, &inner);
+    core.introduce().await.map_err(|error| RunError::Bootstrap(error.to_string()))?;
+    let dialer = PeerDialer::new(&options.cluster, &trust.authorities, certificate.identity())
+        .map_err(|e| keys("the certificate", e))?;
+    control::start(&core, &registry, &tasks, &inner);
+    tasks.spawn(peer::run(core.clone(), dialer, inner.clone()));
+    tasks.spawn(control::lead(core.clone(), Lead::Alone, inner.clone()));
+    tracing::info!(api = %options.api, "this server serves");
 
     let identity = certificate.identity();
     tasks.spawn(certificate.keep(trust.clone(), inner.clone()));
@@ -174,7 +184,7 @@ async fn core(
 ) -> Result<(Arc<Core>, crate::core::EventQueue), RunError> {
     let keyring = Keyring::load_or_create(&options.data.join("master.key"))
         .map_err(|e| keys("the master key", e))?;
-    let (events, queue) = Events::new();
+    let (events, queue) = Events::new(&options.name);
     let mut own_names = vec![options.api.to_string()];
     own_names.push(format!("localhost:{}", options.api.port()));
     let core = Core {
@@ -185,6 +195,7 @@ async fn core(
         cache: Cache::open(store.as_ref()).await?,
         store,
         agents: Agents::default(),
+        servers: Servers::new(options.name.parse()?, options.address.clone()),
         events,
         keyring: Arc::new(keyring),
         driver: Driver::default(),

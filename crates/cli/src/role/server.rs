@@ -1,6 +1,6 @@
 //! `freehold server`: one server of the control plane.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -21,6 +21,9 @@ pub(crate) struct Arguments {
     /// Its own name
     #[arg(long, value_name = "NAME")]
     pub name: String,
+    /// Where agents, other servers and users reach it [default: that of --api]
+    #[arg(long, value_name = "HOST:PORT")]
+    pub address: Option<String>,
     /// Where the API, the image registry and the agents' streams are served
     #[arg(long, value_name = "ADDRESS")]
     pub api: SocketAddr,
@@ -56,10 +59,12 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     arguments.supervised.follow()?;
     start_log();
+    let address = arguments.address.unwrap_or_else(|| reached_at(arguments.api).to_string());
     let options = server::Options {
         data: arguments.data,
         cluster: arguments.cluster,
         name: arguments.name,
+        address,
         api: arguments.api,
         certificate: arguments.certificate,
         key: arguments.key,
@@ -74,4 +79,13 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         let stop = stop_signal()?;
         finished(Box::pin(server::run(options, stop)).await)
     })
+}
+
+/// Where a server is reached that serves on an address: on this machine, when it is every one.
+fn reached_at(api: SocketAddr) -> SocketAddr {
+    match api.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => (Ipv4Addr::LOCALHOST, api.port()).into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => (Ipv6Addr::LOCALHOST, api.port()).into(),
+        _ => api,
+    }
 }

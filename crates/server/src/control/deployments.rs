@@ -12,7 +12,7 @@ use store::Revision;
 use tokio::sync::watch;
 
 use super::driver::Controller;
-use crate::core::{Change, Core, View};
+use crate::core::{Change, Core, Term, View};
 
 const PERIOD: Duration = Duration::from_secs(10);
 
@@ -20,13 +20,19 @@ const PERIOD: Duration = Duration::from_secs(10);
 const LAST_LINES: u32 = 20;
 
 /// Looks after deployments that ended.
-#[derive(Default)]
 pub(super) struct Deployments {
+    term: Term,
     changes: Option<watch::Receiver<Revision>>,
     /// Failed instances whose logs were asked for: once is enough.
     asked: std::collections::BTreeSet<InstanceId>,
     /// Apps seen with a deployment that is being removed.
     leaving: std::collections::BTreeSet<api::id::AppName>,
+}
+
+impl Deployments {
+    pub(super) fn new(term: Term) -> Self {
+        Self { term, changes: None, asked: Default::default(), leaving: Default::default() }
+    }
 }
 
 #[async_trait]
@@ -55,7 +61,7 @@ impl Controller for Deployments {
                 self.asked.insert(instance.clone());
                 let lines = last_lines(core, &view, instance).await;
                 if !lines.is_empty() {
-                    keep(core, &row.document.body, lines).await?;
+                    keep(core, &self.term, &row.document.body, lines).await?;
                     done.push(format!("kept the last lines of {instance}"));
                 }
             }
@@ -66,7 +72,9 @@ impl Controller for Deployments {
         let gone =
             self.leaving.iter().filter(|app| view.deployments.values().all(|row| row.app != **app));
         for app in gone.cloned().collect::<Vec<_>>() {
-            core.forget_app(&view, &app).await.map_err(|error| error.to_string())?;
+            core.forget_app(&view, &app, Some(&self.term))
+                .await
+                .map_err(|error| error.to_string())?;
             self.leaving.remove(&app);
             done.push(format!("removed {app}"));
         }
@@ -82,7 +90,7 @@ async fn last_lines(core: &Arc<Core>, view: &View, instance: &InstanceId) -> Vec
     let home = view.assignments.values().find(|a| a.entry(instance).is_some());
     let hosts: Vec<HostId> = match home {
         Some(assignment) => vec![assignment.host.clone()],
-        None => core.agents.sent().into_keys().collect(),
+        None => core.agents.gathered.connected(),
     };
     for host in hosts {
         let lines = core.last_lines(&host, instance, LAST_LINES).await;
@@ -94,7 +102,12 @@ async fn last_lines(core: &Arc<Core>, view: &View, instance: &InstanceId) -> Vec
 }
 
 /// Adds the lines to the deployment, unless a later one took its place.
-async fn keep(core: &Core, failed: &Deployment, lines: Vec<String>) -> Result<(), String> {
+async fn keep(
+    core: &Core,
+    term: &Term,
+    failed: &Deployment,
+    lines: Vec<String>,
+) -> Result<(), String> {
     loop {
         let view = core.view();
         let Some(row) = view.deployment(&failed.environment, &failed.app) else { return Ok(()) };
@@ -103,7 +116,7 @@ async fn keep(core: &Core, failed: &Deployment, lines: Vec<String>) -> Result<()
         }
         let mut deployment = row.document.body.clone();
         deployment.last_log_lines.clone_from(&lines);
-        match core.commit(Change::new().update(row, deployment)).await {
+        match core.commit(Change::new().update(row, deployment).when(term.fence())).await {
             Err(error) if error.code == ErrorCode::Conflict => {
                 core.wait_for(Revision(view.revision.0 + 1)).await;
             }

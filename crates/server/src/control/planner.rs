@@ -31,6 +31,7 @@ pub(super) struct Planner {
     ids: Ids,
     publisher: Publisher,
     changes: watch::Receiver<Revision>,
+    reports: watch::Receiver<()>,
     wake_at: Option<Timestamp>,
 }
 
@@ -45,6 +46,7 @@ impl Planner {
             specs: Specs::default(),
             ids: Ids::new(seed),
             changes: core.cache.changes(),
+            reports: core.agents.gathered.changes(),
             wake_at: None,
         }
     }
@@ -149,11 +151,11 @@ impl Controller for Planner {
         PERIOD
     }
 
-    async fn changed(&mut self, core: &Core) {
+    async fn changed(&mut self, _: &Core) {
         // Both are cancel-safe: they only tell that something changed.
         tokio::select! {
             _ = self.changes.changed() => {}
-            () = core.agents.changed() => {}
+            _ = self.reports.changed() => {}
         }
     }
 
@@ -163,6 +165,7 @@ impl Controller for Planner {
 
     async fn run(&mut self, core: &Arc<Core>) -> Result<String, String> {
         self.changes.mark_unchanged();
+        self.reports.mark_unchanged();
         let view = core.view();
         let at = now();
         let mut snapshot = core.snapshot(&view, &mut self.specs);
@@ -176,7 +179,6 @@ impl Controller for Planner {
         let outcome = reconcile(&snapshot, at, &mut self.ids);
         self.wake_at = [outcome.wake_at, settles].into_iter().flatten().min();
         *core.planning.lock() = Planning { report: outcome.report.clone(), at };
-        self.publisher.assign(core, &view, &snapshot.specs);
         if outcome.is_empty() {
             return Ok(String::new());
         }
@@ -190,7 +192,6 @@ impl Controller for Planner {
             core.wait_for(revision).await;
         }
         self.tell_placed(core, &outcome, &outcome.writes);
-        self.publisher.assign(core, &core.view(), &snapshot.specs);
         // What was written may call for a next step, which the change of the view leads to.
         Ok(format!(
             "{} hosts, {} deployments written",

@@ -1,4 +1,4 @@
-//! Starts the controllers of a server.
+//! Starts the controllers: some run on every server, the rest where it leads.
 
 use std::sync::Arc;
 
@@ -6,29 +6,55 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::driver::{Controller, Driver};
-use super::{deployments, planner, statuses, upkeep};
+use super::{deployments, handout, liveness, planner, statuses, upkeep, watch_store};
 use crate::core::{Core, Term};
 use crate::oci::Registry;
 
-/// Starts all controllers.
+/// Starts what runs on every server.
 pub fn start(
     core: &Arc<Core>,
     registry: &Arc<Registry>,
-    term: Term,
     tasks: &TaskTracker,
     stop: &CancellationToken,
 ) {
-    let run = |controller: Box<dyn Controller>| {
-        let name = controller.name();
-        let run = Driver::run(core.clone(), controller, stop.clone());
-        tasks.spawn(async move {
-            run.await;
-            tracing::debug!(name, "a controller ended");
-        });
-    };
-    run(Box::new(planner::Planner::new(core, term)));
+    let run = |controller| spawn(core, controller, tasks, stop);
     run(Box::<statuses::Statuses>::default());
-    run(Box::<deployments::Deployments>::default());
-    run(Box::<upkeep::Upkeep>::default());
+    run(Box::new(handout::Handout::new(core)));
     run(Box::new(upkeep::Garbage::new(registry.clone())));
+    tasks.spawn(watch_store::run(core.clone(), stop.clone()));
+    tasks.spawn(liveness::listen(core.clone(), stop.clone()));
+}
+
+/// Starts what runs on the leader alone.
+pub(super) fn start_leading(
+    core: &Arc<Core>,
+    term: &Term,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) {
+    let run = |controller| spawn(core, controller, tasks, stop);
+    run(Box::new(planner::Planner::new(core, term.clone())));
+    run(Box::new(liveness::Judge::new(core, term.clone())));
+    run(Box::new(deployments::Deployments::new(term.clone())));
+    run(Box::new(upkeep::Upkeep::new(term.clone())));
+}
+
+/// Runs a controller until it is told to stop. It is cut off wherever it is: what it does must be
+/// whole after any of its writes, since its server may die there too.
+fn spawn(
+    core: &Arc<Core>,
+    controller: Box<dyn Controller>,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) {
+    let name = controller.name();
+    let run = Driver::run(core.clone(), controller, stop.clone());
+    let stop = stop.clone();
+    tasks.spawn(async move {
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = run => {}
+        }
+        tracing::debug!(name, "a controller ended");
+    });
 }

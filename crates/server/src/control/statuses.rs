@@ -1,5 +1,6 @@
 //! Writes hosts' reports into the store, at most every 200 ms, and records deaths as events. The
-//! planner does not wait for this: it reads the reports as they come.
+//! planner does not wait for this: it reads the reports as they come. Every server writes those of
+//! the hosts that it heard last.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -38,7 +39,7 @@ impl Controller for Statuses {
 
     async fn run(&mut self, core: &Arc<Core>) -> Result<String, String> {
         let mut written = 0;
-        for (host, status) in core.agents.statuses() {
+        for (host, status) in core.agents.gathered.own_statuses() {
             let before = self.written.get(&host);
             if before.is_some_and(|before| Arc::ptr_eq(before, &status) || *before == status) {
                 continue;

@@ -1,24 +1,20 @@
-//! Publishing: what agents are sent, whole, when it changed or when they do not have it yet.
+//! Publishing: the leader makes the tables that agents are to have, and tracks who has them.
 
-use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::Arc;
 
-use api::id::{Generation, HostId};
+use api::id::Generation;
 use api::ingress::Certificate;
-use api::manifest::Spec;
-use api::protocol::Down;
 use api::time::Timestamp;
-use bytes::Bytes;
 use plan::acknowledge::Tracker;
 use plan::snapshot::Snapshot;
 use plan::tables::{Tables, finish, tables};
 
-use crate::core::{Core, Kind, SpecKey, View};
+use crate::core::{Core, Kind, View};
 
-/// Publishes tables and assignments, and tracks who has them.
+/// Publishes tables and tracks who has them.
 pub(super) struct Publisher {
     pub(super) tracker: Tracker,
+    term: u64,
     generation: Generation,
     last: Option<Tables>,
     certificates: (u64, Vec<Certificate>),
@@ -29,13 +25,14 @@ impl Publisher {
     pub(super) fn new(term: u64) -> Self {
         Self {
             tracker: Tracker::default(),
+            term,
             generation: Generation(term << 32),
             last: None,
             certificates: (0, Vec::new()),
         }
     }
 
-    /// Makes the tables of a snapshot, and sends them where they are not yet.
+    /// Makes the tables of a snapshot, and publishes them when they changed.
     pub(super) fn publish(
         &mut self,
         core: &Core,
@@ -45,21 +42,23 @@ impl Publisher {
     ) {
         let alive = snapshot.hosts.values().filter(|host| !host.is_down());
         self.tracker.set_hosts(alive.map(|host| &host.name), now);
-        for (host, acknowledge) in core.agents.acknowledged() {
+        for (host, acknowledge) in core.agents.gathered.acknowledged() {
             self.tracker.acknowledge(&host, acknowledge, now);
         }
         self.read_certificates(core, view);
         let mut new = tables(snapshot);
         new.ingress.https_port = core.https_port;
         finish(&mut new, self.generation, self.certificates.1.clone());
-        if self.last.as_ref() != Some(&new) {
-            self.generation = self.generation.next();
-            new.network.generation = self.generation;
-            new.ingress.generation = self.generation;
-            self.tracker.publish(self.generation, &new.serving, now);
-            self.last = Some(new);
+        if self.last.as_ref() == Some(&new) {
+            return;
         }
-        self.send_tables(core, view);
+        self.generation = self.generation.next();
+        new.network.generation = self.generation;
+        new.ingress.generation = self.generation;
+        self.tracker.publish(self.generation, &new.serving, now);
+        let (network, ingress) = (new.network.clone(), new.ingress.clone());
+        core.servers.published.lead_tables(&core.agents.gathered, self.term, network, ingress);
+        self.last = Some(new);
     }
 
     /// Opens the keys of certificates when one of them changed.
@@ -84,63 +83,5 @@ impl Publisher {
             }
         }
         self.certificates = (digest, certificates);
-    }
-
-    fn send_tables(&self, core: &Core, view: &View) {
-        let Some(last) = &self.last else { return };
-        let (registries, digest) = core.registries(view);
-        let mut network: Option<Bytes> = None;
-        let mut ingress: Option<Bytes> = None;
-        for (host, sent) in core.agents.sent() {
-            if sent.registries != Some(digest) {
-                let down = Down::Registries { registries: registries.clone() };
-                core.agents.send(&host, &down, |sent| sent.registries = Some(digest));
-            }
-            if sent.tables == Some(self.generation) {
-                continue;
-            }
-            let serves = view.hosts.get(host.as_str()).is_some_and(|host| {
-                host.labels.get("ingress").is_some_and(|label| label == "true")
-            });
-            if serves {
-                let frame =
-                    ingress.get_or_insert_with(|| encode(&Down::Ingress(last.ingress.clone())));
-                core.agents.send_encoded(&host, frame.clone(), |_| {});
-            }
-            let frame = network.get_or_insert_with(|| encode(&Down::Network(last.network.clone())));
-            let generation = self.generation;
-            core.agents.send_encoded(&host, frame.clone(), |sent| sent.tables = Some(generation));
-        }
-    }
-
-    /// Sends hosts their assignments where they do not have them yet.
-    pub(super) fn assign(&self, core: &Core, view: &View, specs: &BTreeMap<SpecKey, Arc<Spec>>) {
-        for (host, sent) in core.agents.sent() {
-            let assignment = assignment_of(view, &host);
-            let (workloads, digest) = core.workloads(view, &assignment, specs);
-            let key = Some((assignment.generation, digest));
-            if sent.assignment != key {
-                let down = Down::Assignment { assignment, workloads };
-                core.agents.send(&host, &down, |sent| sent.assignment = key);
-            }
-        }
-    }
-}
-
-fn assignment_of(view: &View, host: &HostId) -> api::assignment::Assignment {
-    let row = view.assignments.get(host.as_str());
-    row.map_or_else(
-        || api::assignment::Assignment::empty(host.clone()),
-        |row| row.document.body.clone(),
-    )
-}
-
-fn encode(down: &Down) -> Bytes {
-    match api::frame::encode(down) {
-        Ok(frame) => Bytes::from(frame),
-        Err(error) => {
-            tracing::error!(%error, "encode a table");
-            Bytes::new()
-        }
     }
 }

@@ -8,17 +8,23 @@ use store::Revision;
 
 use super::driver::Controller;
 use crate::access::Releases;
-use crate::core::{Core, Kind, StoredEvent, forget_events};
+use crate::core::{Core, Kind, StoredEvent, Term, forget_events};
 use crate::oci::Registry;
 
 /// How long old revisions stay readable, for watches that resume.
 const KEEP_REVISIONS: Duration = Duration::from_secs(600);
 
 /// Forgets what is old.
-#[derive(Default)]
 pub(super) struct Upkeep {
+    term: Term,
     /// Where the store stood when; the oldest is compacted to when its time has come.
     marks: Vec<(Instant, Revision)>,
+}
+
+impl Upkeep {
+    pub(super) fn new(term: Term) -> Self {
+        Self { term, marks: Vec::new() }
+    }
 }
 
 #[async_trait]
@@ -40,8 +46,8 @@ impl Controller for Upkeep {
         let keys = view.events.keys().map(|name| format!("{}{name}", StoredEvent::PREFIX));
         let keys: Vec<String> = keys.collect();
         let store = core.store.as_ref();
-        let forgotten =
-            forget_events(store, keys.into_iter()).await.map_err(|error| error.to_string())?;
+        let forgotten = forget_events(store, &self.term, keys.into_iter());
+        let forgotten = forgotten.await.map_err(|error| error.to_string())?;
         self.marks.push((Instant::now(), view.revision));
         let old = self.marks.iter().take_while(|(at, _)| at.elapsed() >= KEEP_REVISIONS).count();
         let mut compacted = None;

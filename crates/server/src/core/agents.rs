@@ -1,5 +1,5 @@
-//! The agents that are connected: what they report, what they were sent, and the logs they were
-//! asked for. Everything is in memory; what must last is written by controllers.
+//! The agents' streams that this server holds: what goes down on each, and the logs that were
+//! asked for. What came up on them, here and on other servers, is in `gathered`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,12 +7,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use api::error::{ApiError, ErrorCode};
 use api::id::{Generation, HostId};
-use api::protocol::{Acknowledge, Down, LogLine};
-use api::status::HostStatus;
-use api::traffic::RouteTraffic;
+use api::protocol::{Down, LogLine};
 use bytes::Bytes;
 use parking_lot::Mutex;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{mpsc, watch};
+
+use super::gathered::Gathered;
 
 /// Frames waiting for one agent. More means that it does not read: its stream is ended, and it gets
 /// everything anew when it comes back.
@@ -33,6 +33,12 @@ pub struct Sent {
     pub tables: Option<Generation>,
     /// The digest of the registries.
     pub registries: Option<u64>,
+    /// The digest of the servers' addresses.
+    pub servers: Option<u64>,
+    /// The list of targets to probe.
+    pub observe: Option<Generation>,
+    /// Whether the store was there.
+    pub store: Option<bool>,
 }
 
 struct Stream {
@@ -44,9 +50,6 @@ struct Stream {
 #[derive(Default)]
 struct Inner {
     streams: BTreeMap<HostId, Stream>,
-    statuses: BTreeMap<HostId, Arc<HostStatus>>,
-    acknowledged: BTreeMap<HostId, Acknowledge>,
-    traffic: BTreeMap<HostId, Vec<RouteTraffic>>,
     logs: BTreeMap<String, mpsc::Sender<LogLine>>,
 }
 
@@ -55,7 +58,9 @@ struct Inner {
 pub struct Agents {
     inner: Mutex<Inner>,
     next: AtomicU64,
-    changed: Notify,
+    came: watch::Sender<()>,
+    /// What is known of hosts, here and on the other servers.
+    pub gathered: Gathered,
 }
 
 /// Ends a stream's registration when it is dropped, unless a newer stream took its place.
@@ -72,11 +77,9 @@ impl StreamEnd {
         let mut inner = agents.inner.lock();
         if inner.streams.get(&self.host).is_some_and(|stream| stream.number == self.number) {
             inner.streams.remove(&self.host);
-            inner.acknowledged.remove(&self.host);
+            agents.gathered.left(&self.host);
             tracing::info!(host = %self.host, "the agent's stream ended");
         }
-        drop(inner);
-        agents.changed.notify_one();
     }
 }
 
@@ -88,73 +91,41 @@ impl Drop for StreamEnd {
 
 impl Agents {
     /// Registers a stream; an older one of the same host ends.
-    pub fn connect(core: &Arc<super::Core>, host: &HostId) -> (StreamEnd, mpsc::Receiver<Bytes>) {
+    ///
+    /// `distant` says whether it crosses a network: one that does not proves nothing of the host's.
+    pub fn connect(
+        core: &Arc<super::Core>,
+        host: &HostId,
+        distant: bool,
+    ) -> (StreamEnd, mpsc::Receiver<Bytes>) {
         let agents = &core.agents;
         let (frames, receiver) = mpsc::channel(QUEUE);
         let number = agents.next.fetch_add(1, Ordering::Relaxed);
         let stream = Stream { number, frames, sent: Sent::default() };
-        agents.inner.lock().streams.insert(host.clone(), stream);
-        agents.changed.notify_one();
+        let mut inner = agents.inner.lock();
+        inner.streams.insert(host.clone(), stream);
+        agents.gathered.came(host, distant);
+        drop(inner);
+        agents.came.send_replace(());
         (StreamEnd { core: core.clone(), host: host.clone(), number }, receiver)
     }
 
-    /// Waits until an agent reported, acknowledged, came or left.
-    pub async fn changed(&self) {
-        self.changed.notified().await;
-    }
-
-    /// Takes a report over; gives the one before.
-    pub fn report(&self, status: HostStatus) -> Option<Arc<HostStatus>> {
-        let host = status.host.clone();
-        let before = self.inner.lock().statuses.insert(host, Arc::new(status));
-        self.changed.notify_one();
-        before
-    }
-
-    /// Takes an acknowledgment over.
-    pub fn acknowledge(&self, host: &HostId, acknowledge: Acknowledge) {
-        self.inner.lock().acknowledged.insert(host.clone(), acknowledge);
-        self.changed.notify_one();
-    }
-
-    /// Takes over what a host's proxy counted.
-    pub fn count(&self, host: &HostId, routes: Vec<RouteTraffic>) {
-        self.inner.lock().traffic.insert(host.clone(), routes);
-    }
-
-    /// What all proxies counted on a route.
+    /// Tells of each stream that begins.
     #[must_use]
-    pub fn traffic(&self, route: &str) -> RouteTraffic {
-        let inner = self.inner.lock();
-        let mut sum = RouteTraffic { route: route.to_owned(), ..RouteTraffic::default() };
-        for counted in inner.traffic.values().flatten().filter(|r| r.route == route) {
-            sum.add(counted);
-        }
-        sum
+    pub fn arrivals(&self) -> watch::Receiver<()> {
+        self.came.subscribe()
     }
 
-    /// The reports of this server's agents, also of those that left.
-    #[must_use]
-    pub fn statuses(&self) -> BTreeMap<HostId, Arc<HostStatus>> {
-        self.inner.lock().statuses.clone()
-    }
-
-    /// What agents have in place.
-    #[must_use]
-    pub fn acknowledged(&self) -> BTreeMap<HostId, Acknowledge> {
-        self.inner.lock().acknowledged.clone()
-    }
-
-    /// The connected hosts with what they were sent.
+    /// The hosts whose streams this server holds, with what they were sent.
     #[must_use]
     pub fn sent(&self) -> BTreeMap<HostId, Sent> {
         let inner = self.inner.lock();
         inner.streams.iter().map(|(host, stream)| (host.clone(), stream.sent.clone())).collect()
     }
 
-    /// Whether a host's agent is connected.
+    /// Whether this server holds a host's stream.
     #[must_use]
-    pub fn is_connected(&self, host: &HostId) -> bool {
+    pub fn holds(&self, host: &HostId) -> bool {
         self.inner.lock().streams.contains_key(host)
     }
 
@@ -179,6 +150,19 @@ impl Agents {
         } else {
             tracing::warn!(%host, "an agent does not read its stream: it is cut off");
             inner.streams.remove(host);
+            self.gathered.left(host);
+        }
+    }
+
+    /// Sends a sign of life on every stream on which nothing waits to be sent: what waits there is
+    /// one itself.
+    pub fn beat(&self, frame: &Bytes) {
+        let inner = self.inner.lock();
+        for stream in inner.streams.values() {
+            if stream.frames.capacity() == stream.frames.max_capacity() {
+                // A stream that has just ended is taken out by who holds its end.
+                let _ = stream.frames.try_send(frame.clone());
+            }
         }
     }
 

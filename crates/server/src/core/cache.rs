@@ -7,9 +7,10 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use futures_util::StreamExt;
 use store::{EventKind, KeyRange, Revision, Store, StoreError, WatchRequest, read_all};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::lead::PREFIX;
 use super::view::View;
 
 /// How long a reader waits for a revision it has seen elsewhere.
@@ -21,7 +22,12 @@ const RETRY: Duration = Duration::from_millis(100);
 /// The newest view.
 pub struct Cache {
     view: ArcSwap<View>,
+    /// Where the watch stands; the view may show less when nothing it shows has changed since.
     revision: watch::Sender<Revision>,
+    /// The revision of the last change of the view.
+    changed: watch::Sender<Revision>,
+    /// Asks for everything to be listed.
+    stale: Notify,
 }
 
 impl Cache {
@@ -32,7 +38,13 @@ impl Cache {
     pub async fn open(store: &dyn Store) -> Result<Arc<Self>, StoreError> {
         let view = list(store).await?;
         let (revision, _) = watch::channel(view.revision);
-        Ok(Arc::new(Self { view: ArcSwap::from_pointee(view), revision }))
+        let (changed, _) = watch::channel(view.revision);
+        Ok(Arc::new(Self {
+            view: ArcSwap::from_pointee(view),
+            revision,
+            changed,
+            stale: Notify::new(),
+        }))
     }
 
     /// The newest view.
@@ -44,7 +56,15 @@ impl Cache {
     /// Tells of each new view by its revision.
     #[must_use]
     pub fn changes(&self) -> watch::Receiver<Revision> {
-        self.revision.subscribe()
+        self.changed.subscribe()
+    }
+
+    /// Sees to it that the view shows everything up to a revision, however long that takes: waits
+    /// for the watch, and where that does not come so far, has everything listed at one revision.
+    pub async fn catch_up(&self, to: Revision) {
+        while !self.wait_for(to).await {
+            self.stale.notify_one();
+        }
     }
 
     /// Waits until the view shows a revision, for at most a second; says whether it does.
@@ -57,9 +77,10 @@ impl Cache {
     /// Follows the store until told to stop.
     pub async fn run(self: Arc<Self>, store: Arc<dyn Store>, stop: CancellationToken) {
         loop {
-            // Both are cancel-safe: a watch is made anew from the view's revision.
+            // All are cancel-safe: a watch is made anew from where it stood.
             tokio::select! {
                 () = stop.cancelled() => return,
+                () = self.stale.notified() => self.relist(store.as_ref()).await,
                 ended = self.follow(store.as_ref()) => {
                     tracing::warn!(error = %ended, "the watch of the store ended");
                     if ended.must_relist() {
@@ -78,15 +99,17 @@ impl Cache {
         }
     }
 
+    /// Puts a view in place. Only the task that follows the store does.
     fn swap(&self, view: View) {
         let revision = view.revision;
         self.view.store(Arc::new(view));
         self.revision.send_replace(revision);
+        self.changed.send_replace(revision);
     }
 
     /// Follows one watch to its end.
     async fn follow(&self, store: &dyn Store) -> StoreError {
-        let from = Revision(self.view().revision.0 + 1);
+        let from = Revision(self.revision.borrow().0 + 1);
         let mut batches = match store.watch(WatchRequest::prefix("", from)).await {
             Ok(batches) => batches,
             Err(error) => return error,
@@ -96,6 +119,11 @@ impl Cache {
                 Ok(batch) => batch,
                 Err(error) => return error,
             };
+            // What leaders write to show that they live concerns no reader of the view.
+            if batch.events.iter().all(|event| event.kv.key.starts_with(PREFIX.as_bytes())) {
+                self.revision.send_replace(batch.revision);
+                continue;
+            }
             let mut view = View::clone(&self.view());
             for event in &batch.events {
                 let deleted = event.kind == EventKind::Delete;

@@ -12,7 +12,7 @@ use api::team::Team;
 
 use super::admit::{diff, invalid_manifest};
 use super::pipeline::{first_environment, known_environment, last_environment_of, phase_name};
-use super::{Caller, Change, Core, View, now};
+use super::{Caller, Change, Core, Term, View, now};
 
 /// A deployment that is about to be made.
 struct Wish<'a> {
@@ -170,7 +170,7 @@ impl Core {
         if ends {
             self.commit(change).await?;
         } else {
-            self.forget_app(&view, app).await?;
+            self.forget_app(&view, app, None).await?;
         }
         Ok(())
     }
@@ -179,10 +179,19 @@ impl Core {
     ///
     /// # Errors
     /// What the store answers.
-    pub async fn forget_app(&self, view: &View, app: &AppName) -> Result<(), ApiError> {
+    pub async fn forget_app(
+        &self,
+        view: &View,
+        app: &AppName,
+        leader: Option<&Term>,
+    ) -> Result<(), ApiError> {
         let Some(row) = view.apps.get(app.as_str()) else { return Ok(()) };
         let releases = store::Op::delete_prefix(format!("release/{app}/"));
-        self.commit(Change::new().delete(row).then(releases)).await?;
+        let mut change = Change::new().delete(row).then(releases);
+        if let Some(term) = leader {
+            change = change.when(term.fence());
+        }
+        self.commit(change).await?;
         Ok(())
     }
 

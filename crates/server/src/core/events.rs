@@ -7,7 +7,7 @@ use store::{KeyRange, Op, Store, Txn};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::{Kind, StoredEvent};
+use super::{Kind, StoredEvent, Term};
 
 /// Events waiting to be written: one for each of 1,000 instances at once.
 const QUEUE: usize = 1024;
@@ -21,6 +21,7 @@ const KEEP: usize = 10_000;
 /// Takes events.
 #[derive(Debug)]
 pub struct Events {
+    server: String,
     queue: mpsc::Sender<StoredEvent>,
     number: AtomicU32,
     dropped: AtomicU64,
@@ -30,18 +31,20 @@ pub struct Events {
 pub type EventQueue = mpsc::Receiver<StoredEvent>;
 
 impl Events {
-    /// A queue and its end.
+    /// A server's queue and its end.
     #[must_use]
-    pub fn new() -> (Self, EventQueue) {
+    pub fn new(server: &str) -> (Self, EventQueue) {
         let (queue, receiver) = mpsc::channel(QUEUE);
-        (Self { queue, number: AtomicU32::new(0), dropped: AtomicU64::new(0) }, receiver)
+        let server = server.to_owned();
+        (Self { server, queue, number: AtomicU32::new(0), dropped: AtomicU64::new(0) }, receiver)
     }
 
     /// Records an event. When the queue is full it is counted and lost: nothing waits for events.
     pub fn record(&self, event: Event) {
         tracing::info!(kind = event.kind, message = event.message, "event");
         let number = self.number.fetch_add(1, Ordering::Relaxed) % 10_000;
-        if self.queue.try_send(StoredEvent { event, number }).is_err() {
+        let event = StoredEvent { event, number, server: self.server.clone() };
+        if self.queue.try_send(event).is_err() {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -85,6 +88,7 @@ pub(crate) async fn write(
 /// What the store answers.
 pub(crate) async fn forget(
     store: &dyn Store,
+    leader: &Term,
     keys: impl ExactSizeIterator<Item = String>,
 ) -> Result<usize, store::StoreError> {
     let surplus = keys.len().saturating_sub(KEEP);
@@ -96,8 +100,8 @@ pub(crate) async fn forget(
     let mut removed = 0;
     let page = store.range(&range, 100, None).await?;
     for kv in page.kvs {
-        store.txn(Txn::default().then(Op::delete(kv.key))).await?;
-        removed += 1;
+        let txn = Txn::default().when(leader.fence()).then(Op::delete(kv.key));
+        removed += usize::from(store.txn(txn).await?.succeeded);
     }
     Ok(removed)
 }

@@ -13,6 +13,7 @@ use api::join::{JoinRole, JoinToken};
 use api::registry::Registry;
 use api::release::Release;
 use api::secret::Secret;
+use api::server::Server;
 use api::status::HostStatus;
 use api::team::Team;
 use api::time::Timestamp;
@@ -59,6 +60,7 @@ kinds! {
     Host, "host", |host| host.name;
     Assignment, "assignment", |assignment| assignment.host;
     HostStatus, "status", |status| status.host;
+    Server, "server", |server| server.name;
     ServiceAddress, "service", |service| place_name(&service.environment, &service.app);
     StoredToken, "token", |token| token.token.id;
     StoredJoinToken, "join-token", |token| token.token.id;
@@ -66,13 +68,20 @@ kinds! {
     StoredSecret, "secret", |s| secret_name(&s.secret);
     StoredCertificate, "certificate", |certificate| certificate.certificate.name;
     StoredRegistry, "registry", |registry| registry.registry.host;
-    StoredEvent, "event", |event| format!("{:016}-{:04}", event.event.at.0, event.number);
+    StoredEvent, "event", |event| event_name(event);
 }
 
 /// The name of a release: numbers padded, so that keys are in their order.
 #[must_use]
 pub fn release_name(app: &AppName, number: u32) -> String {
     format!("{app}/{number:010}")
+}
+
+/// The name of an event: in the order of time, those of one millisecond by number, and apart from
+/// those of other servers.
+fn event_name(event: &StoredEvent) -> String {
+    let name = format!("{:016}-{:04}", event.event.at.0, event.number);
+    if event.server.is_empty() { name } else { format!("{name}-{}", event.server) }
 }
 
 /// The name of what exists once per app and environment.
@@ -182,4 +191,7 @@ pub struct StoredEvent {
     pub event: Event,
     /// Counts up in one server.
     pub number: u32,
+    /// The server that recorded it; empty for those of older versions.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub server: String,
 }

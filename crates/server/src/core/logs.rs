@@ -66,7 +66,10 @@ impl Core {
             None => present.into_iter().map(|i| (i.host, i.instance)).collect(),
             Some(id) => match present.into_iter().find(|i| i.instance == *id) {
                 Some(instance) => vec![(instance.host, instance.instance)],
-                None => self.agents.sent().into_keys().map(|host| (host, id.clone())).collect(),
+                None => {
+                    let hosts = self.agents.gathered.connected().into_iter();
+                    hosts.map(|host| (host, id.clone())).collect()
+                }
             },
         }
     }
@@ -80,13 +83,36 @@ impl Core {
     ) -> Result<mpsc::Receiver<LogLine>, ApiError> {
         let id = uuid::Uuid::now_v7().to_string();
         let answer = self.agents.expect_logs(&id)?;
-        if self.agents.is_connected(host) {
-            let request = LogRequest { id, instance, tail, follow };
+        let request = LogRequest { id: id.clone(), instance, tail, follow };
+        if self.agents.holds(host) {
             self.agents.send(host, &Down::Logs(request), |_| {});
-        } else {
-            self.agents.take_logs(&id);
+            return Ok(answer);
+        }
+        let lines = self.agents.take_logs(&id);
+        let holder = self.agents.gathered.holder(host);
+        let relay = holder.and_then(|server| self.servers.relay(&server));
+        if let (Some(lines), Some(relay)) = (lines, relay) {
+            relay.ask(host.clone(), request, lines);
         }
         Ok(answer)
+    }
+
+    /// Lines of an instance on a host whose stream this server holds, for another server; none
+    /// when it does not hold it.
+    ///
+    /// # Errors
+    /// When too many logs are being read.
+    pub fn held_lines(
+        &self,
+        host: &HostId,
+        instance: InstanceId,
+        tail: u32,
+        follow: bool,
+    ) -> Result<Option<mpsc::Receiver<LogLine>>, ApiError> {
+        if !self.agents.holds(host) {
+            return Ok(None);
+        }
+        self.ask(host, instance, tail.min(MAX_TAIL), follow).map(Some)
     }
 }
 

@@ -8,6 +8,7 @@ mod cache;
 mod change;
 mod deploy;
 mod events;
+mod gathered;
 mod hosts;
 mod image;
 mod invite;
@@ -17,28 +18,36 @@ mod lead;
 mod logs;
 mod objects;
 mod pipeline;
+mod probes;
+mod published;
 mod sealed;
+mod servers;
 mod show;
 mod snapshot;
 mod state;
 mod view;
+mod words;
 mod workload;
 
 pub use access::Caller;
-pub use agents::{Agents, StreamEnd};
+pub use agents::{Agents, Sent, StreamEnd};
 pub use cache::Cache;
 pub use change::{Change, CommitError, store_error};
 
 pub use events::{EventQueue, Events};
 pub(crate) use events::{forget as forget_events, write as write_events};
+pub use gathered::{Gathered, Heard};
 pub use image::{Found, Held, ImageSource, Resolver};
 pub use kind::{
     Kind, ServiceAddress, StoredCertificate, StoredEvent, StoredJoinToken, StoredMember,
     StoredRegistry, StoredSecret, StoredToken, member_name, place_name, release_name, secret_name,
 };
-pub use lead::Term;
+pub use lead::{Candidate, Election, Term};
 pub use logs::LogLines;
 pub(crate) use pipeline::phase_name;
+pub use published::{Published, TableFrames};
+pub use servers::{LogRelay, Servers};
 pub use snapshot::{Planning, SpecKey, Specs};
 pub use state::{Core, now};
 pub use view::{Listed, Row, Table, View};
+pub use words::{AGES_EVERY, Age, PEER_VERSION, Word};

@@ -24,7 +24,7 @@ impl Core {
             (status.host.clone(), Arc::new(status))
         });
         let mut reports: BTreeMap<_, _> = stored.collect();
-        reports.extend(self.agents.statuses());
+        reports.extend(self.agents.gathered.statuses());
         reports
     }
 
@@ -127,7 +127,7 @@ impl Core {
                 let (used, instances) = used(&view, &row.name);
                 HostView {
                     host: row.document.body.clone(),
-                    connected: self.agents.is_connected(&row.name),
+                    connected: self.agents.gathered.is_connected(&row.name),
                     version: report.map(|report| report.version.clone()).unwrap_or_default(),
                     capacity: report.map(|report| report.capacity).unwrap_or_default(),
                     used,
@@ -148,7 +148,7 @@ impl Core {
             let healthy = healthy.iter().filter(|instance| instance.state == "healthy").count();
             let mut add = |route: String, tls: bool| {
                 let name = plan::tables::route_name(&row.environment, &row.app, &route);
-                let counted = self.agents.traffic(&name);
+                let counted = self.agents.gathered.traffic(&name);
                 routes.push(RouteView {
                     requests: counted.requests,
                     failed: counted.failed,

@@ -89,7 +89,7 @@ impl Core {
         for row in view.statuses.values() {
             snapshot.statuses.insert(row.host.clone(), row.document.body.clone());
         }
-        for (host, status) in self.agents.statuses() {
+        for (host, status) in self.agents.gathered.statuses() {
             snapshot.statuses.insert(host, HostStatus::clone(&status));
         }
         for row in view.deployments.values() {

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use api::error::ApiError;
+use api::error::{ApiError, ErrorCode};
 use api::time::Timestamp;
 use ipnet::Ipv4Net;
 use parking_lot::Mutex;
 use pki::Keyring;
 use store::{Revision, Store};
 
-use super::{Agents, Cache, Change, Events, Planning, Resolver, View};
+use super::{Agents, Cache, Change, Events, Planning, Resolver, Servers, View};
 use crate::control::Driver;
 
 /// What a server knows and can do. Cheap to clone by its `Arc`.
@@ -28,6 +28,8 @@ pub struct Core {
     pub cache: Arc<Cache>,
     /// The agents' streams.
     pub agents: Agents,
+    /// This server among the others.
+    pub servers: Servers,
     /// What happened, on its way into the store.
     pub events: Events,
     /// Seals secrets.
@@ -57,6 +59,11 @@ impl Core {
     /// # Errors
     /// When something changed first, or the store refuses.
     pub async fn commit(&self, change: Change) -> Result<Revision, ApiError> {
+        if !*self.servers.store_reachable().borrow() {
+            let message = format!("server {} can't reach its store now", self.servers.me);
+            return Err(ApiError::new(ErrorCode::Unavailable, message)
+                .hint("what is read here may be old; another server may have its store"));
+        }
         let revision = change.commit(self.store.as_ref()).await?;
         self.wait_for(revision).await;
         Ok(revision)

@@ -11,6 +11,7 @@ use api::environment::Environment;
 use api::host::Host;
 use api::id::{AppName, EnvironmentName, ReleaseNumber};
 use api::release::Release;
+use api::server::Server;
 use api::status::HostStatus;
 use api::team::Team;
 use bytes::Bytes;
@@ -112,6 +113,8 @@ view! {
     assignments: Assignment,
     /// Statuses as last written; fresher ones come with the agents' streams.
     statuses: HostStatus,
+    /// Servers.
+    servers: Server,
     /// Service addresses.
     services: ServiceAddress,
     /// Tokens.

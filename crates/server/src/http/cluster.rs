@@ -6,6 +6,7 @@ use api::error::{ApiError, ErrorCode};
 use api::event::Event;
 use api::id::AppName;
 use api::operation::{ControllerView, VersionView};
+use api::server::ServerView;
 use api::time::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -57,6 +58,10 @@ pub(super) async fn health(call: Call) -> Result<Shows<Health>, ApiError> {
         Ok(Err(error)) => Err(unavailable(error.to_string())),
         Err(_) => Err(unavailable("the store did not answer within 1 s".to_owned())),
     }
+}
+
+pub(super) async fn servers(call: Call) -> Result<Shows<Vec<ServerView>>, ApiError> {
+    Ok(shows(call.core.list_servers()))
 }
 
 pub(super) async fn controllers(call: Call) -> Result<Shows<Vec<ControllerView>>, ApiError> {

@@ -20,6 +20,7 @@ use super::{answer, table};
 use crate::access::{Releases, Users};
 use crate::core::Core;
 use crate::link;
+use crate::peer;
 
 /// Everything that is served. `stop` ends answers that would go on for ever.
 pub(super) fn router(core: &Arc<Core>, serving: &Serving, stop: &CancellationToken) -> Router {
@@ -37,11 +38,15 @@ pub(super) fn router(core: &Arc<Core>, serving: &Serving, stop: &CancellationTok
     let ends = stop.clone();
     let agents = link::router(core.clone())
         .layer(middleware::map_response(move |response| ended_by(ends.clone(), response)));
+    let ends = stop.clone();
+    let peers = peer::router(core.clone())
+        .layer(middleware::map_response(move |response| ended_by(ends.clone(), response)));
     endpoints
         .method_not_allowed_fallback(async |request: Request| {
             answer::unknown_method(request.method(), request.uri().path())
         })
         .merge(images)
+        .merge(peers)
         .merge(agents)
         .fallback(async |request: Request| answer::unknown_path(request.uri().path()))
         .layer(middleware::from_fn_with_state(core.clone(), guard))

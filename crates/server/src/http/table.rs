@@ -35,6 +35,8 @@ fn the_cluster() -> Vec<Endpoint> {
             "This document.", cluster::document),
         Endpoint::new((GET, "/v1/controllers"), "list_controllers", ANYONE,
             "The server's controllers and their last results.", cluster::controllers),
+        Endpoint::new((GET, "/v1/servers"), "list_servers", ANYONE,
+            "All servers, and which of them leads.", cluster::servers),
         Endpoint::new((GET, "/v1/events"), "list_events", ANYONE,
             "What the platform did and why, the oldest first.", cluster::events),
         Endpoint::new((GET, "/v1/watch"), "watch", ANYONE,

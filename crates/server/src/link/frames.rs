@@ -5,18 +5,18 @@ use axum::body::BodyDataStream;
 use futures_util::StreamExt;
 
 /// Frames of a body.
-pub(super) struct Frames {
+pub(crate) struct Frames {
     body: BodyDataStream,
     decoder: Decoder,
 }
 
 impl Frames {
-    pub(super) fn new(body: BodyDataStream) -> Self {
+    pub(crate) fn new(body: BodyDataStream) -> Self {
         Self { body, decoder: Decoder::new() }
     }
 
     /// The next frame; none at the end of the body. After an error nothing more comes.
-    pub(super) async fn next<T: serde::de::DeserializeOwned>(
+    pub(crate) async fn next<T: serde::de::DeserializeOwned>(
         &mut self,
     ) -> Option<Result<T, String>> {
         loop {

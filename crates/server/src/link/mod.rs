@@ -6,4 +6,6 @@ mod logs;
 mod router;
 mod stream;
 
+pub(crate) use frames::Frames;
+pub(crate) use router::refuse;
 pub use router::router;

@@ -22,7 +22,7 @@ pub fn router(core: Arc<Core>) -> Router {
         .with_state(core)
 }
 
-pub(super) fn refuse(status: StatusCode, error: &ApiError) -> Response {
+pub(crate) fn refuse(status: StatusCode, error: &ApiError) -> Response {
     (status, axum::Json(error)).into_response()
 }
 

@@ -1,12 +1,13 @@
 //! One agent's stream: a greeting, then reports, acknowledgments and heartbeats up, documents down.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use api::error::{ApiError, ErrorCode};
 use api::id::HostId;
 use api::protocol::{Up, VERSION};
 use axum::body::Body;
-use axum::extract::{Extension, State};
+use axum::extract::{ConnectInfo, Extension, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use bytes::Bytes;
@@ -22,6 +23,7 @@ use crate::core::{Agents, Core, StreamEnd};
 pub(super) async fn stream(
     State(core): State<Arc<Core>>,
     peer: Option<Extension<PeerIdentity>>,
+    from: Option<Extension<ConnectInfo<SocketAddr>>>,
     body: Body,
 ) -> Response {
     let host = match host_of(peer) {
@@ -51,8 +53,9 @@ pub(super) async fn stream(
     if let Err(error) = core.welcome(&host, &hello.place).await {
         return refuse(StatusCode::SERVICE_UNAVAILABLE, &error);
     }
+    let distant = from.is_some_and(|Extension(from)| core.is_distant(from.0.ip()));
     tracing::info!(%host, version = hello.binary, "an agent connected");
-    let (end, receiver) = Agents::connect(&core, &host);
+    let (end, receiver) = Agents::connect(&core, &host, distant);
     let alive = Arc::new(end);
     tokio::spawn(listen(core, host, frames, alive.clone()));
     Response::new(Body::from_stream(outgoing(receiver, alive)))
@@ -75,16 +78,19 @@ async fn listen(core: Arc<Core>, host: HostId, mut frames: Frames, alive: Arc<St
     while let Some(frame) = frames.next::<Up>().await {
         match frame {
             Ok(Up::Status(status)) if status.host == host => {
-                core.agents.report(status);
+                core.agents.gathered.report(status);
             }
             Ok(Up::Status(status)) => {
                 let claimed = status.host;
                 tracing::warn!(%host, %claimed, "a report of another host is refused");
                 break;
             }
-            Ok(Up::Acknowledge(acknowledge)) => core.agents.acknowledge(&host, acknowledge),
-            Ok(Up::Traffic { routes }) => core.agents.count(&host, routes),
-            Ok(Up::Heartbeat | Up::Hello(_) | Up::Observed(_)) => {}
+            Ok(Up::Acknowledge(acknowledge)) => {
+                core.agents.gathered.acknowledge(&host, acknowledge)
+            }
+            Ok(Up::Traffic { routes }) => core.agents.gathered.count(&host, routes),
+            Ok(Up::Observed(observed)) => core.agents.gathered.observed(&host, observed),
+            Ok(Up::Heartbeat | Up::Hello(_)) => core.agents.gathered.heard(&host),
             Err(error) => {
                 tracing::warn!(%host, error, "an agent's stream ends");
                 break;

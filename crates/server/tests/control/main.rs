@@ -1,6 +1,8 @@
 //! The controllers on a real store, with agents that speak the real protocol and behave as told.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod servers;
+mod severed;
 mod world;
 
 use std::time::Duration;
@@ -72,7 +74,9 @@ async fn a_new_server_moves_nothing_and_shuts_the_old_one_out() {
     let before = world.core.view().assignments.clone();
 
     // Another server takes the lead on the same store; its agent connects anew.
+    let first_term = world.term().await;
     let second = world.second_server().await;
+    second.term().await;
     let _agent = second.agent("h1").await;
     tokio::time::sleep(Duration::from_millis(700)).await;
     let after = second.core.view().assignments.clone();
@@ -87,9 +91,9 @@ async fn a_new_server_moves_nothing_and_shuts_the_old_one_out() {
     };
     let write =
         |term: &server::core::Term| server::core::Change::new().create(&team).when(term.fence());
-    let refused = write(&world.term).commit(world.store.as_ref()).await;
+    let refused = write(&first_term).commit(world.store.as_ref()).await;
     assert!(matches!(refused, Err(server::core::CommitError::Conflict)), "{refused:?}");
-    write(&second.term).commit(world.store.as_ref()).await.unwrap();
+    write(&second.term().await).commit(world.store.as_ref()).await.unwrap();
     world.deploy("cart", 1, "img:1", false).await.unwrap();
     second.wait_phase("cart", "staging", Phase::Complete).await;
     let instances = second.core.instances(Some(&"cart".parse().unwrap()), None);

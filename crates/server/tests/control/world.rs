@@ -18,11 +18,16 @@ use api::status::{Exit, ExitCause, HostStatus, InstanceState, InstanceStatus};
 use api::unit::{Bytes, MilliCpu};
 use async_trait::async_trait;
 use parking_lot::Mutex;
-use server::control::{self, Driver};
+use pki::{CertificateAuthority, ServerNames, SwappableIdentity};
+use server::control::{self, Driver, Lead};
 use server::core::{
-    Agents, Cache, Caller, Change, Core, Events, Found, ImageSource, Planning, Resolver, Term, now,
+    Agents, Cache, Caller, Change, Core, Events, Found, ImageSource, Planning, Resolver, Servers,
+    Term, now,
 };
+use server::http::{Serving, serve};
+use server::peer::PeerDialer;
 use store::{MemoryStore, Store};
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -32,10 +37,34 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) struct World {
     pub(crate) core: Arc<Core>,
     pub(crate) store: Arc<MemoryStore>,
-    pub(crate) term: Term,
+    pub(crate) trust: Arc<Trust>,
     tasks: TaskTracker,
     stop: CancellationToken,
     _dir: tempfile::TempDir,
+}
+
+/// What the servers of a cluster share beside the store.
+pub(crate) struct Trust {
+    pub(crate) authority: CertificateAuthority,
+    dir: tempfile::TempDir,
+}
+
+impl Trust {
+    pub(crate) fn new() -> Arc<Self> {
+        pki::install_provider();
+        let authority = CertificateAuthority::create("test", jiff::Timestamp::now()).unwrap();
+        Arc::new(Self { authority, dir: tempfile::tempdir().unwrap() })
+    }
+
+    fn keyring(&self) -> pki::Keyring {
+        pki::Keyring::load_or_create(&self.dir.path().join("master.key")).unwrap()
+    }
+
+    fn identity(&self, name: &str) -> Arc<SwappableIdentity> {
+        let names = ServerNames { dns: Vec::new(), addresses: vec!["127.0.0.1".parse().unwrap()] };
+        let identity = self.authority.issue_server(name, &names, jiff::Timestamp::now());
+        SwappableIdentity::new(&identity.unwrap()).unwrap()
+    }
 }
 
 /// Knows every image whose repository is `img`: the digest says the tag.
@@ -56,30 +85,41 @@ impl ImageSource for Images {
 }
 
 impl World {
+    /// One server that has its store for itself.
     pub(crate) async fn start() -> Self {
-        Self::on(Arc::new(MemoryStore::new())).await
+        let store = Arc::new(MemoryStore::new());
+        Self::on(&Trust::new(), "s1", store.clone(), store, Lead::Alone).await
     }
 
     /// Another server on the same store; it takes the lead.
     pub(crate) async fn second_server(&self) -> Self {
-        Self::on(self.store.clone()).await
+        Self::on(&self.trust, "s2", self.store.clone(), self.store.clone(), Lead::Alone).await
     }
 
-    async fn on(store: Arc<MemoryStore>) -> Self {
+    /// A server called `name`, which reaches the store by way of `reached`.
+    pub(crate) async fn on(
+        trust: &Arc<Trust>,
+        name: &str,
+        store: Arc<MemoryStore>,
+        reached: Arc<dyn Store>,
+        how: Lead,
+    ) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let (events, queue) = Events::new();
+        let (events, queue) = Events::new(name);
         drop(queue);
-        let shared: Arc<dyn Store> = store.clone();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
         let core = Arc::new(Core {
             cluster: "test".into(),
             instance_range: "10.9.0.0/16".parse().unwrap(),
             service_range: "10.8.0.0/16".parse().unwrap(),
             https_port: None,
-            cache: Cache::open(shared.as_ref()).await.unwrap(),
-            store: shared.clone(),
+            cache: Cache::open(reached.as_ref()).await.unwrap(),
+            store: reached.clone(),
             agents: Agents::default(),
+            servers: Servers::new(name.parse().unwrap(), address.to_string()),
             events,
-            keyring: Arc::new(pki::Keyring::generate()),
+            keyring: Arc::new(trust.keyring()),
             driver: Driver::default(),
             resolver: Resolver {
                 own: Arc::new(Images),
@@ -89,13 +129,28 @@ impl World {
             planning: Mutex::new(Planning::default()),
         });
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
-        tasks.spawn(core.cache.clone().run(shared.clone(), stop.clone()));
+        tasks.spawn(core.cache.clone().run(reached.clone(), stop.clone()));
         environments(&core).await;
-        let term = Term::take(shared.as_ref(), "s").await.unwrap();
+        core.introduce().await.unwrap();
         let registry = server::oci::Registry::open(dir.path(), server::oci::Options::default());
         let registry = Arc::new(registry.unwrap());
-        control::start(&core, &registry, term.clone(), &tasks, &stop);
-        Self { core, store, term, tasks, stop, _dir: dir }
+        control::start(&core, &registry, &tasks, &stop);
+        let identity = trust.identity(name);
+        let authorities = trust.authority.bundle().clone();
+        let dialer = PeerDialer::new("test", &authorities, identity.clone()).unwrap();
+        tasks.spawn(server::peer::run(core.clone(), dialer, stop.clone()));
+        let clock = Arc::new(rustls::time_provider::DefaultTimeProvider);
+        let trusted = server::Trust { authorities, authority: None, clock, etcd: Vec::new() };
+        let serving = Serving { identity, trust: Arc::new(trusted), registry };
+        tasks.spawn(serve(core.clone(), listener, serving, stop.clone()));
+        tasks.spawn(control::lead(core.clone(), how, stop.clone()));
+        Self { core, store, trust: trust.clone(), tasks, stop, _dir: dir }
+    }
+
+    /// The term in which this server leads.
+    pub(crate) async fn term(&self) -> Term {
+        self.wait("the server to lead", |core| core.servers.term().is_some()).await;
+        self.core.servers.term().unwrap()
     }
 
     pub(crate) async fn stop(self) {
@@ -225,7 +280,7 @@ async fn run_agent(
     broken: Arc<Mutex<BTreeSet<u32>>>,
     stop: CancellationToken,
 ) {
-    let (_end, mut frames) = Agents::connect(&core, &host);
+    let (_end, mut frames) = Agents::connect(&core, &host, true);
     let mut decoder = Decoder::new();
     let mut assignment = Assignment::empty(host.clone());
     let mut status = HostStatus {
@@ -241,7 +296,7 @@ async fn run_agent(
         version: "test".into(),
         instances: Vec::new(),
     };
-    core.agents.report(status.clone());
+    core.agents.gathered.report(status.clone());
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
@@ -254,7 +309,7 @@ async fn run_agent(
                         Down::Network(table) => {
                             let ingress = Some(table.generation);
                             let has = Acknowledge { network: table.generation, ingress };
-                            core.agents.acknowledge(&host, has);
+                            core.agents.gathered.acknowledge(&host, has);
                         }
                         _ => {}
                     }
@@ -264,7 +319,7 @@ async fn run_agent(
                 let before = status.clone();
                 advance(&mut status, &assignment, &broken.lock());
                 if status != before {
-                    core.agents.report(status.clone());
+                    core.agents.gathered.report(status.clone());
                 }
             }
         }

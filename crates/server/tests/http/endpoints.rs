@@ -384,7 +384,7 @@ async fn events_are_filtered_and_the_newest_are_kept() {
             host: None,
             message: i.to_string(),
         };
-        let stored = StoredEvent { event, number: i };
+        let stored = StoredEvent { event, number: i, server: String::new() };
         world.core.commit(Change::new().create(&stored)).await.unwrap();
     }
     let client = world.client();
@@ -407,7 +407,7 @@ async fn logs_come_from_the_agents_line_by_line() {
     client.deploy(&deploy_request()).await.unwrap();
     let (shop, host): (_, HostId) = ("shop".parse().unwrap(), "h1".parse().unwrap());
     let instance: InstanceId = "shop-staging-00000001".parse().unwrap();
-    let (_end, mut frames) = Agents::connect(&world.core, &host);
+    let (_end, mut frames) = Agents::connect(&world.core, &host, true);
     let core = world.core.clone();
     let agent = tokio::spawn(async move {
         let mut decoder = api::frame::Decoder::new();

@@ -230,7 +230,8 @@ async fn write_event(world: &World, number: u32, bytes: usize) -> Revision {
         host: None,
         message: "x".repeat(bytes),
     };
-    let document = Document::new(&StoredEvent::SCHEMA, StoredEvent { event, number });
+    let document =
+        Document::new(&StoredEvent::SCHEMA, StoredEvent { event, number, server: String::new() });
     let bytes = document.encode(&StoredEvent::SCHEMA).unwrap();
     let txn = Txn::default().then(Op::put(document.body.key(), bytes));
     world.core.store.txn(txn).await.unwrap().revision

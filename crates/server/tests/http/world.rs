@@ -27,7 +27,7 @@ use rustls::time_provider::TimeProvider;
 use rustls_pki_types::UnixTime;
 use server::Trust;
 use server::core::{
-    Agents, Cache, Change, Core, Events, Found, ImageSource, Planning, Resolver, now,
+    Agents, Cache, Change, Core, Events, Found, ImageSource, Planning, Resolver, Servers, now,
 };
 use server::http::{Serving, serve};
 use server::oci::{self, Registry};
@@ -155,7 +155,7 @@ impl World {
         let keyring = Keyring::load_or_create(&own.join("master.key")).unwrap();
         let registry = Registry::open(own.join("registry"), oci::Options::default()).unwrap();
         let registry = Arc::new(registry);
-        let (events, queue) = Events::new();
+        let (events, queue) = Events::new("one");
         let inner = CancellationToken::new();
         drop(queue);
         let core = Arc::new(Core {
@@ -166,6 +166,7 @@ impl World {
             cache: Cache::open(store.as_ref()).await.unwrap(),
             store: store.clone(),
             agents: Agents::default(),
+            servers: Servers::new("one".parse().unwrap(), "127.0.0.1:1"),
             events,
             keyring: Arc::new(keyring),
             driver: server::control::Driver::default(),

@@ -1,0 +1,220 @@
+//! Who is dead. Every server listens and tells the others how long ago it heard its hosts; the
+//! leader feeds all of it to the planner's verdict, tells observers whom to probe, and writes down
+//! who is taken for dead. It decides nothing itself.
+
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::time::Duration;
+
+use api::event::Event;
+use api::host::Host;
+use api::id::{Generation, HostId};
+use api::liveness::{Liveness, Observe, ProbeTimes};
+use api::unit::Millis;
+use async_trait::async_trait;
+use plan::liveness::{Evidence, HostEvidence, OBSERVERS, Observer, Verdict, Word, judge, lists};
+use plan::restart::Moment;
+use tokio::sync::watch;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+use super::driver::Controller;
+use crate::core::{AGES_EVERY, Change, Core, Heard, Term, View, now};
+
+/// A look at everything even if nothing changes.
+const PERIOD: Duration = Duration::from_millis(250);
+
+/// As long as a host is not alive its return is looked for so often: heartbeats alone tell of no
+/// change.
+const RETURN_PERIOD: Duration = Duration::from_millis(50);
+
+/// How often it is looked whether this process runs.
+const TICK: Duration = Duration::from_millis(50);
+
+/// A tick so late means that this process stood still: what was sent to it meanwhile is unread, and
+/// nobody's silence may be concluded from that. Less than a heartbeat and two ticks would be noise.
+const STOOD_STILL: Duration = Duration::from_millis(350);
+
+/// Tells other servers how long ago hosts were heard, and notices when this process stood still.
+pub(super) async fn listen(core: Arc<Core>, stop: CancellationToken) {
+    let (mut ticked, mut told) = (Instant::now(), Instant::now());
+    let mut ticks = interval(TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        // Cancel-safe: a tick that is missed is made up for by the next.
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = ticks.tick() => {}
+        }
+        if ticked.elapsed() >= STOOD_STILL {
+            core.agents.gathered.woke_late();
+        }
+        ticked = Instant::now();
+        if told.elapsed() >= AGES_EVERY {
+            told = ticked;
+            core.agents.gathered.tell_ages();
+        }
+    }
+}
+
+/// Judges, on the leader.
+pub(super) struct Judge {
+    term: Term,
+    times: ProbeTimes,
+    changes: watch::Receiver<()>,
+    began: Instant,
+    lists: BTreeMap<Observer, Observe>,
+    /// The digest of what the lists were made from, and their generation.
+    listed: (u64, Generation),
+    wake_in: Duration,
+}
+
+impl Judge {
+    pub(super) fn new(core: &Core, term: Term) -> Self {
+        Self {
+            times: ProbeTimes::default(),
+            changes: core.agents.gathered.changes(),
+            began: Instant::now(),
+            lists: BTreeMap::new(),
+            listed: (0, Generation(term.number << 32)),
+            wake_in: PERIOD,
+            term,
+        }
+    }
+
+    /// This process's monotonic clock, an hour ahead so that ages reach before its begin.
+    fn moment(&self) -> Moment {
+        let since = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        Moment(since).after(Millis::secs(3600))
+    }
+
+    /// Makes the observers' lists anew when hosts came, left or moved.
+    async fn list(&mut self, core: &Core, hosts: &BTreeMap<HostId, Host>) -> Result<(), String> {
+        let mut digest = DefaultHasher::new();
+        for host in hosts.values() {
+            (&host.name, &host.domain, host.address).hash(&mut digest);
+        }
+        let digest = digest.finish();
+        if self.listed.0 == digest {
+            return Ok(());
+        }
+        let key = core.probe_key(&self.term).await.map_err(|error| error.to_string())?;
+        let generation = self.listed.1.next();
+        let form = Observe { generation, key, times: self.times, targets: Vec::new() };
+        self.lists = lists(hosts, &[], core.servers.probe_port, OBSERVERS, &form);
+        self.listed = (digest, generation);
+        let of_hosts = self.lists.iter().filter_map(|(observer, list)| match observer {
+            Observer::Host(host) => Some((host.clone(), list.clone())),
+            Observer::Server(_) => None,
+        });
+        let of_hosts = of_hosts.collect();
+        core.servers.published.lead_observers(&core.agents.gathered, self.term.number, of_hosts);
+        Ok(())
+    }
+
+    fn verdicts(
+        &mut self,
+        core: &Core,
+        hosts: &BTreeMap<HostId, Host>,
+    ) -> plan::liveness::Verdicts {
+        let now = self.moment();
+        let heard = core.agents.gathered.evidence();
+        let unheard = core.agents.gathered.listening_for();
+        let at = |age: Duration| {
+            Moment(now.0.saturating_sub(u64::try_from(age.as_millis()).unwrap_or(u64::MAX)))
+        };
+        let evidence = hosts.values().map(|host| {
+            let age = heard.get(&host.name).map_or(unheard, |heard| heard.age);
+            (host.name.clone(), HostEvidence { heard: at(age), down: host.is_down() })
+        });
+        let evidence: BTreeMap<HostId, HostEvidence> = evidence.collect();
+        let word = |(host, heard): (HostId, Heard)| {
+            let observed = heard.observed?;
+            let word = Word { heard: at(heard.age), observed, distant: heard.distant };
+            Some((Observer::Host(host), word))
+        };
+        let words = heard.into_iter().filter_map(word).collect();
+        judge(&Evidence {
+            now,
+            hosts: &evidence,
+            lists: &self.lists,
+            words: &words,
+            times: self.times,
+        })
+    }
+
+    /// Writes down who is taken for dead and who is not any more.
+    async fn write(
+        &self,
+        core: &Core,
+        view: &View,
+        verdicts: &BTreeMap<HostId, Verdict>,
+    ) -> Result<Vec<String>, String> {
+        let mut done = Vec::new();
+        for (name, verdict) in verdicts {
+            let Some(row) = view.hosts.get(name.as_str()) else { continue };
+            let down = verdict.liveness == Liveness::Down;
+            if down == row.is_down() {
+                continue;
+            }
+            let mut host = row.document.body.clone();
+            host.down_since = down.then(now);
+            let change = Change::new().update(row, host).when(self.term.fence());
+            change.commit(core.store.as_ref()).await.map_err(|error| error.to_string())?;
+            let (kind, said) =
+                if down { ("host.down", "is taken for dead") } else { ("host.back", "is back") };
+            let message = format!("host {name} {said}: {}", verdict.reason);
+            done.push(message.clone());
+            core.events.record(Event {
+                at: now(),
+                kind: kind.to_owned(),
+                app: None,
+                environment: None,
+                release: None,
+                instance: None,
+                host: Some(name.clone()),
+                message,
+            });
+        }
+        Ok(done)
+    }
+}
+
+#[async_trait]
+impl Controller for Judge {
+    fn name(&self) -> &'static str {
+        "liveness"
+    }
+
+    fn period(&self) -> Duration {
+        PERIOD
+    }
+
+    async fn changed(&mut self, _: &Core) {
+        let _ = self.changes.changed().await;
+    }
+
+    fn wake_in(&self) -> Option<Duration> {
+        Some(self.wake_in)
+    }
+
+    async fn run(&mut self, core: &Arc<Core>) -> Result<String, String> {
+        self.changes.mark_unchanged();
+        let view = core.view();
+        let hosts = view.hosts.values();
+        let hosts = hosts.map(|row| (row.name.clone(), row.document.body.clone())).collect();
+        self.list(core, &hosts).await?;
+        let verdicts = self.verdicts(core, &hosts);
+        let all_alive = verdicts.hosts.values().all(|v| v.liveness == Liveness::Alive);
+        let mark = verdicts.wake_at.map(|at| at.since(self.moment()).duration());
+        let least = Duration::from_millis(1);
+        self.wake_in = if all_alive { PERIOD } else { RETURN_PERIOD };
+        self.wake_in = mark.map_or(self.wake_in, |mark| self.wake_in.min(mark).max(least));
+        // What is believed goes to the planner at once; what is written follows.
+        let believed = verdicts.hosts.iter().map(|(host, v)| (host.clone(), v.liveness)).collect();
+        core.servers.believe(believed);
+        let done = self.write(core, &view, &verdicts.hosts).await?;
+        Ok(done.join("; "))
+    }
+}

@@ -1,0 +1,398 @@
+//! What is known of hosts from the streams of all servers. What a server hears on its own streams
+//! goes to every other at once, so that each of them could decide. Of two servers that speak of one
+//! host, who heard it last is believed.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use api::id::{HostId, ServerId};
+use api::liveness::Observed;
+use api::protocol::Acknowledge;
+use api::status::HostStatus;
+use api::traffic::RouteTraffic;
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+
+use super::words::{HostWords, Word, Words};
+
+/// Frames waiting for one server: at most a report, an acknowledgment and an observer's word of
+/// each of 1,000 hosts within one round trip. More means that it does not read; its stream is
+/// ended and it is told everything anew.
+const QUEUE: usize = 4096;
+
+/// Another server.
+#[derive(Default)]
+struct Peer {
+    /// Which stream of it lives, if one does.
+    stream: Option<u64>,
+    words: Words,
+}
+
+struct Inner {
+    own: Words,
+    peers: BTreeMap<ServerId, Peer>,
+    /// Our streams to other servers.
+    streams: BTreeMap<ServerId, mpsc::Sender<Bytes>>,
+    /// Numbers the streams of others.
+    number: u64,
+    /// Since when this process has listened without a gap: nobody is silent for longer.
+    listening: Instant,
+}
+
+/// What is known of hosts.
+pub struct Gathered {
+    inner: Mutex<Inner>,
+    changed: watch::Sender<()>,
+}
+
+impl Default for Gathered {
+    fn default() -> Self {
+        let inner = Inner {
+            own: Words::default(),
+            peers: BTreeMap::new(),
+            streams: BTreeMap::new(),
+            number: 0,
+            listening: Instant::now(),
+        };
+        Self { inner: Mutex::new(inner), changed: watch::Sender::default() }
+    }
+}
+
+/// What servers have heard of a host.
+#[derive(Debug, Clone)]
+pub struct Heard {
+    /// Whether a server holds its stream.
+    pub connected: bool,
+    /// How long ago any server heard it, on this machine's monotonic clock.
+    pub age: Duration,
+    /// What it said last as an observer of others.
+    pub observed: Option<Observed>,
+    /// Whether its stream crosses a network.
+    pub distant: bool,
+}
+
+impl Gathered {
+    /// Tells of each report, acknowledgment, observation, and of hosts that come or leave.
+    #[must_use]
+    pub fn changes(&self) -> watch::Receiver<()> {
+        self.changed.subscribe()
+    }
+
+    /// A stream of a host began here.
+    pub(super) fn came(&self, host: &HostId, distant: bool) {
+        self.own(host, |words| (words.connected, words.distant) = (true, distant));
+        self.tell_ages();
+    }
+
+    /// A host's stream here ended.
+    pub(super) fn left(&self, host: &HostId) {
+        self.inner.lock().own.left(host);
+        self.changed.send_replace(());
+        self.tell_ages();
+    }
+
+    fn own<T>(&self, host: &HostId, change: impl FnOnce(&mut HostWords) -> T) -> T {
+        let now = Instant::now();
+        let mut inner = self.inner.lock();
+        let words = inner.own.of(host, now);
+        words.heard = now;
+        let result = change(words);
+        drop(inner);
+        self.changed.send_replace(());
+        result
+    }
+
+    /// An agent gave a sign of life.
+    pub fn heard(&self, host: &HostId) {
+        let now = Instant::now();
+        self.inner.lock().own.of(host, now).heard = now;
+    }
+
+    /// Takes an agent's report over.
+    pub fn report(&self, status: HostStatus) {
+        // First kept, then told: a stream to another server that begins in between has both.
+        let status = Arc::new(status);
+        self.own(&status.host, |words| words.status = Some(status.clone()));
+        self.tell(|| Word::Status(HostStatus::clone(&status)));
+    }
+
+    /// Takes an agent's acknowledgment over.
+    pub fn acknowledge(&self, host: &HostId, acknowledge: Acknowledge) {
+        self.own(host, |words| words.acknowledged = Some(acknowledge));
+        self.tell(|| Word::Acknowledge { host: host.clone(), acknowledge });
+    }
+
+    /// Takes over what a host finds as an observer.
+    pub fn observed(&self, host: &HostId, observed: Observed) {
+        self.own(host, |words| words.observed = Some(observed.clone()));
+        self.tell(|| Word::Observed { host: host.clone(), observed });
+    }
+
+    /// Takes over what a host's proxy counted.
+    pub fn count(&self, host: &HostId, routes: Vec<RouteTraffic>) {
+        let now = Instant::now();
+        self.inner.lock().own.of(host, now).traffic.clone_from(&routes);
+        self.tell(|| Word::Traffic { host: host.clone(), routes });
+    }
+
+    /// Says how long ago this server heard its hosts.
+    pub fn tell_ages(&self) {
+        let now = Instant::now();
+        let word = {
+            let inner = self.inner.lock();
+            if inner.streams.is_empty() {
+                return;
+            }
+            inner.own.tell_ages(now)
+        };
+        self.tell(|| word);
+    }
+
+    /// Tells every other server.
+    pub fn tell(&self, word: impl FnOnce() -> Word) {
+        let mut inner = self.inner.lock();
+        if inner.streams.is_empty() {
+            return;
+        }
+        let frame = match api::frame::encode(&word()) {
+            Ok(frame) => Bytes::from(frame),
+            Err(error) => {
+                tracing::error!(%error, "encode a word for other servers");
+                return;
+            }
+        };
+        inner.streams.retain(|server, stream| {
+            let sent = stream.try_send(frame.clone());
+            if sent.is_err() {
+                tracing::warn!(%server, "a server does not read its stream: it is begun anew");
+            }
+            sent.is_ok()
+        });
+    }
+
+    /// Opens our stream to another server; gives what it must be told first, and the frames that
+    /// follow. An older stream to it ends.
+    pub fn open(&self, server: &ServerId) -> (Vec<Word>, mpsc::Receiver<Bytes>) {
+        let (frames, receiver) = mpsc::channel(QUEUE);
+        let mut inner = self.inner.lock();
+        inner.streams.insert(server.clone(), frames);
+        (inner.own.tell_all(Instant::now()), receiver)
+    }
+
+    /// Closes our stream to another server.
+    pub fn close(&self, server: &ServerId) {
+        self.inner.lock().streams.remove(server);
+    }
+
+    /// Another server's stream begins: what it says replaces what it said before. Gives the
+    /// stream's number.
+    pub fn peer_came(&self, server: &ServerId) -> u64 {
+        let mut inner = self.inner.lock();
+        inner.number += 1;
+        let number = inner.number;
+        let peer = Peer { stream: Some(number), words: Words::default() };
+        let before = inner.peers.insert(server.clone(), peer);
+        // Until it has spoken of a host, its last word counts.
+        if let (Some(mut before), Some(peer)) = (before, inner.peers.get_mut(server)) {
+            before.words.hosts.values_mut().for_each(|words| words.connected = false);
+            peer.words = before.words;
+        }
+        number
+    }
+
+    /// Another server's stream ended. What it said stays, and ages.
+    pub fn peer_left(&self, server: &ServerId, stream: u64) {
+        let mut inner = self.inner.lock();
+        let peer = inner.peers.get_mut(server).filter(|peer| peer.stream == Some(stream));
+        if let Some(peer) = peer {
+            peer.stream = None;
+            peer.words.hosts.values_mut().for_each(|words| words.connected = false);
+        }
+        drop(inner);
+        self.changed.send_replace(());
+    }
+
+    /// Another server is no member any more.
+    pub fn forget_peer(&self, server: &ServerId) {
+        let mut inner = self.inner.lock();
+        inner.peers.remove(server);
+        inner.streams.remove(server);
+    }
+
+    /// Takes over what another server says of hosts.
+    pub fn peer_said(&self, server: &ServerId, word: Word) {
+        let now = Instant::now();
+        let mut inner = self.inner.lock();
+        let Some(peer) = inner.peers.get_mut(server) else { return };
+        let words = &mut peer.words;
+        match word {
+            Word::Ages { hosts } => {
+                if !words.ages(&hosts, now) {
+                    return;
+                }
+            }
+            Word::Status(status) => {
+                let host = status.host.clone();
+                heard(words, &host, now).status = Some(Arc::new(status));
+            }
+            Word::Acknowledge { host, acknowledge } => {
+                heard(words, &host, now).acknowledged = Some(acknowledge);
+            }
+            Word::Observed { host, observed } => {
+                heard(words, &host, now).observed = Some(observed);
+            }
+            Word::Traffic { host, routes } => {
+                words.of(&host, now).traffic = routes;
+                return;
+            }
+            Word::Hello { .. }
+            | Word::Tables { .. }
+            | Word::Routes { .. }
+            | Word::Observers { .. } => return,
+        }
+        drop(inner);
+        self.changed.send_replace(());
+    }
+
+    /// The servers whose streams live.
+    #[must_use]
+    pub fn peers(&self) -> Vec<ServerId> {
+        let inner = self.inner.lock();
+        inner
+            .peers
+            .iter()
+            .filter(|(_, peer)| peer.stream.is_some())
+            .map(|(id, _)| id.clone())
+            .collect()
+    }
+
+    /// The other server that holds a host's stream.
+    #[must_use]
+    pub fn holder(&self, host: &HostId) -> Option<ServerId> {
+        let inner = self.inner.lock();
+        let holds = |peer: &Peer| peer.words.hosts.get(host).is_some_and(|w| w.connected);
+        inner.peers.iter().find(|(_, peer)| holds(peer)).map(|(id, _)| id.clone())
+    }
+
+    /// Whether any server holds a host's stream.
+    #[must_use]
+    pub fn is_connected(&self, host: &HostId) -> bool {
+        let inner = self.inner.lock();
+        inner.all().any(|words| words.hosts.get(host).is_some_and(|words| words.connected))
+    }
+
+    /// The hosts whose streams any server holds.
+    #[must_use]
+    pub fn connected(&self) -> Vec<HostId> {
+        let inner = self.inner.lock();
+        let newest = inner.newest(|words| words.connected.then_some(()));
+        newest.into_keys().cloned().collect()
+    }
+
+    /// The newest reports, also of hosts that left.
+    #[must_use]
+    pub fn statuses(&self) -> BTreeMap<HostId, Arc<HostStatus>> {
+        let inner = self.inner.lock();
+        inner.newest(|words| words.status.as_ref()).into_iter().map(cloned).collect()
+    }
+
+    /// The reports this server has to write: of hosts that no other server has heard later.
+    #[must_use]
+    pub fn own_statuses(&self) -> BTreeMap<HostId, Arc<HostStatus>> {
+        let inner = self.inner.lock();
+        let later = |host: &HostId, own: &HostWords| {
+            let mut others = inner.peers.values().filter_map(|peer| peer.words.hosts.get(host));
+            others.any(|words| words.status.is_some() && words.order() > own.order())
+        };
+        let own = inner.own.hosts.iter().filter(|(host, own)| !later(host, own));
+        own.filter_map(|(host, own)| Some((host.clone(), own.status.clone()?))).collect()
+    }
+
+    /// What agents have in place.
+    #[must_use]
+    pub fn acknowledged(&self) -> BTreeMap<HostId, Acknowledge> {
+        let inner = self.inner.lock();
+        inner.newest(|words| words.acknowledged.as_ref()).into_iter().map(cloned).collect()
+    }
+
+    /// What all proxies counted on a route.
+    #[must_use]
+    pub fn traffic(&self, route: &str) -> RouteTraffic {
+        let inner = self.inner.lock();
+        let mut sum = RouteTraffic { route: route.to_owned(), ..RouteTraffic::default() };
+        let counted = inner.newest(|words| (!words.traffic.is_empty()).then_some(&words.traffic));
+        for counted in counted.into_values().flatten().filter(|r| r.route == route) {
+            sum.add(counted);
+        }
+        sum
+    }
+
+    /// What servers have heard of each host that any of them ever heard.
+    #[must_use]
+    pub fn evidence(&self) -> BTreeMap<HostId, Heard> {
+        let now = Instant::now();
+        let inner = self.inner.lock();
+        let newest = inner.newest(Some);
+        let heard = |words: &HostWords| Heard {
+            connected: words.connected,
+            age: now.saturating_duration_since(words.heard.max(inner.listening)),
+            observed: words.observed.clone(),
+            distant: words.distant,
+        };
+        newest.into_iter().map(|(host, words)| (host.clone(), heard(words))).collect()
+    }
+
+    /// For how long this process has listened without a gap.
+    #[must_use]
+    pub fn listening_for(&self) -> Duration {
+        self.inner.lock().listening.elapsed()
+    }
+
+    /// This process was stopped for a while: whatever was said meanwhile was not heard, so that
+    /// nobody counts as silent since before now.
+    pub fn woke_late(&self) {
+        self.inner.lock().listening = Instant::now();
+    }
+}
+
+impl HostWords {
+    /// Words of a later time are believed; of one time, those of who holds the stream.
+    fn order(&self) -> (Instant, bool) {
+        (self.heard, self.connected)
+    }
+}
+
+fn cloned<K: Clone, V: Clone>((key, value): (&K, &V)) -> (K, V) {
+    (key.clone(), value.clone())
+}
+
+fn heard<'a>(words: &'a mut Words, host: &HostId, now: Instant) -> &'a mut HostWords {
+    let words = words.of(host, now);
+    words.heard = now;
+    words
+}
+
+impl Inner {
+    fn all(&self) -> impl Iterator<Item = &Words> {
+        std::iter::once(&self.own).chain(self.peers.values().map(|peer| &peer.words))
+    }
+
+    /// Of each host what the server says that heard it last, of those that say it.
+    fn newest<'a, T>(
+        &'a self,
+        said: impl Fn(&'a HostWords) -> Option<T>,
+    ) -> BTreeMap<&'a HostId, T> {
+        let mut newest: BTreeMap<&HostId, (&HostWords, T)> = BTreeMap::new();
+        for (host, words) in self.all().flat_map(|words| &words.hosts) {
+            let Some(said) = said(words) else { continue };
+            let later = newest.get(host).is_none_or(|(other, _)| words.order() > other.order());
+            if later {
+                newest.insert(host, (words, said));
+            }
+        }
+        newest.into_iter().map(|(host, (_, said))| (host, said)).collect()
+    }
+}

@@ -1,0 +1,201 @@
+//! What servers know of hosts from the agents' streams, and how they tell each other. Each server
+//! speaks of the streams it holds; what it says of a host counts as of when it heard that host.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use api::id::{HostId, ServerId};
+use api::ingress::IngressTable;
+use api::liveness::{Observe, Observed};
+use api::network::NetworkTable;
+use api::protocol::Acknowledge;
+use api::status::HostStatus;
+use api::traffic::RouteTraffic;
+use api::unit::Millis;
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+
+/// The version of what servers say to each other.
+pub const PEER_VERSION: u32 = 1;
+
+/// How often a server says how long ago it heard its hosts.
+pub const AGES_EVERY: Duration = Duration::from_millis(100);
+
+/// What one server tells another. Everything is whole and replaces what was said before.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Word {
+    /// First on every stream.
+    Hello {
+        /// [`PEER_VERSION`] of who speaks.
+        version: u32,
+        /// Who speaks; must agree with its certificate.
+        server: ServerId,
+    },
+    /// All hosts whose stream it holds. Hosts that are left out have no stream there.
+    Ages {
+        /// One for each.
+        hosts: Vec<Age>,
+    },
+    /// A host's report.
+    Status(HostStatus),
+    /// What a host has in place.
+    Acknowledge {
+        /// The host.
+        host: HostId,
+        /// What it has.
+        acknowledge: Acknowledge,
+    },
+    /// What a host's proxy counted.
+    Traffic {
+        /// The host.
+        host: HostId,
+        /// One per route.
+        routes: Vec<RouteTraffic>,
+    },
+    /// What a host finds as an observer.
+    Observed {
+        /// The host.
+        host: HostId,
+        /// What it finds.
+        observed: Observed,
+    },
+    /// The leader's tables, for the agents of the server that is told.
+    Tables {
+        /// The leader's term.
+        term: u64,
+        /// Services and addresses.
+        network: NetworkTable,
+    },
+    /// The leader's routes; comes before the tables of the same generation.
+    Routes {
+        /// The leader's term.
+        term: u64,
+        /// Routes.
+        ingress: IngressTable,
+    },
+    /// Whom each host is to probe, as the leader chose.
+    Observers {
+        /// The leader's term.
+        term: u64,
+        /// By observer.
+        lists: BTreeMap<HostId, Observe>,
+    },
+}
+
+/// How long ago a server heard a host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Age {
+    /// The host.
+    pub host: HostId,
+    /// How long ago.
+    pub age: Millis,
+    /// Whether the host's stream crosses a network.
+    pub distant: bool,
+}
+
+/// What a server knows of one host.
+#[derive(Debug, Clone)]
+pub(super) struct HostWords {
+    /// Whether the server holds its stream.
+    pub(super) connected: bool,
+    /// Whether that stream crosses a network.
+    pub(super) distant: bool,
+    /// When the server heard it last.
+    pub(super) heard: Instant,
+    pub(super) status: Option<Arc<HostStatus>>,
+    pub(super) acknowledged: Option<Acknowledge>,
+    pub(super) traffic: Vec<RouteTraffic>,
+    pub(super) observed: Option<Observed>,
+}
+
+impl HostWords {
+    fn new(heard: Instant) -> Self {
+        Self {
+            connected: false,
+            distant: false,
+            heard,
+            status: None,
+            acknowledged: None,
+            traffic: Vec::new(),
+            observed: None,
+        }
+    }
+}
+
+/// What one server knows of hosts.
+#[derive(Debug, Default)]
+pub(super) struct Words {
+    pub(super) hosts: BTreeMap<HostId, HostWords>,
+}
+
+impl Words {
+    /// A host's place; a new one was heard `now`.
+    pub(super) fn of(&mut self, host: &HostId, now: Instant) -> &mut HostWords {
+        self.hosts.entry(host.clone()).or_insert_with(|| HostWords::new(now))
+    }
+
+    /// A host's stream ended. Its report stays: it is the newest there is.
+    pub(super) fn left(&mut self, host: &HostId) {
+        if let Some(words) = self.hosts.get_mut(host) {
+            words.connected = false;
+            words.acknowledged = None;
+            words.observed = None;
+        }
+    }
+
+    /// Takes over how long ago another server heard its hosts.
+    pub(super) fn ages(&mut self, ages: &[Age], now: Instant) -> bool {
+        let present: std::collections::BTreeSet<&HostId> =
+            ages.iter().map(|age| &age.host).collect();
+        let held =
+            self.hosts.iter().filter(|(host, words)| words.connected && !present.contains(host));
+        let gone: Vec<HostId> = held.map(|(host, _)| host.clone()).collect();
+        let mut changed = !gone.is_empty();
+        for host in gone {
+            self.left(&host);
+        }
+        for age in ages {
+            let heard = now.checked_sub(age.age.duration()).unwrap_or(now);
+            let words = self.of(&age.host, heard);
+            changed |= !words.connected;
+            words.connected = true;
+            words.distant = age.distant;
+            words.heard = heard.max(words.heard);
+        }
+        changed
+    }
+
+    /// Everything as words for a server that knows nothing yet.
+    pub(super) fn tell_all(&self, now: Instant) -> Vec<Word> {
+        let mut words = vec![self.tell_ages(now)];
+        for (host, known) in self.hosts.iter().filter(|(_, known)| known.connected) {
+            let host = || host.clone();
+            words.extend(known.status.as_deref().cloned().map(Word::Status));
+            let acknowledge = |acknowledge| Word::Acknowledge { host: host(), acknowledge };
+            words.extend(known.acknowledged.map(acknowledge));
+            if !known.traffic.is_empty() {
+                words.push(Word::Traffic { host: host(), routes: known.traffic.clone() });
+            }
+            let observed = |observed| Word::Observed { host: host(), observed };
+            words.extend(known.observed.clone().map(observed));
+        }
+        words
+    }
+
+    /// How long ago each connected host was heard.
+    pub(super) fn tell_ages(&self, now: Instant) -> Word {
+        let held = self.hosts.iter().filter(|(_, words)| words.connected);
+        let age = |heard: Instant| {
+            let age = now.saturating_duration_since(heard).as_millis();
+            Millis(u64::try_from(age).unwrap_or(u64::MAX))
+        };
+        let hosts = held.map(|(host, words)| Age {
+            host: host.clone(),
+            age: age(words.heard),
+            distant: words.distant,
+        });
+        Word::Ages { hosts: hosts.collect() }
+    }
+}

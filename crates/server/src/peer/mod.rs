@@ -1,0 +1,13 @@
+//! What servers say to each other: every server holds one stream to every other, on which it tells
+//! what it hears from its agents and, when it leads, what it has published.
+//!
+//! Streams only carry; what was said is kept by the core, and nothing here decides.
+
+mod connect;
+mod logs;
+mod serve;
+mod speak;
+
+pub use connect::PeerDialer;
+pub use serve::router;
+pub use speak::run;
