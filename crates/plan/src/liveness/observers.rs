@@ -50,40 +50,74 @@ pub fn lists(
     for host in hosts.keys() {
         lists.insert(Observer::Host(host.clone()), empty());
     }
-    for target in hosts.values() {
-        let address = SocketAddr::new(target.address.into(), port);
-        let mut ranked: Vec<_> = hosts
-            .values()
-            .filter(|other| other.name != target.name)
-            .map(|other| (common_levels(target, other), Reverse(weight(target, other)), other))
-            .collect();
-        ranked.sort_unstable_by(|a, b| (a.0, a.1, &a.2.name).cmp(&(b.0, b.1, &b.2.name)));
-        let few = ranked.len() <= observers;
-        let chosen = ranked.into_iter().take(observers).map(|r| Observer::Host(r.2.name.clone()));
+    let rows = rows(hosts);
+    let few = hosts.len() <= observers + 1;
+    for target in &rows {
+        let address = SocketAddr::new(target.host.address.into(), port);
+        let chosen = chosen(target, &rows, observers);
+        let chosen = chosen.into_iter().map(|host| Observer::Host(host.name.clone()));
         let servers = servers.iter().filter(|_| few).cloned().map(Observer::Server);
         for observer in chosen.chain(servers) {
             let list = lists.entry(observer).or_insert_with(empty);
-            list.targets.push(ObserveTarget { host: target.name.clone(), address });
+            list.targets.push(ObserveTarget { host: target.host.name.clone(), address });
         }
     }
     lists
 }
 
-/// How many failure domains two hosts share, from the outermost on.
-fn common_levels(a: &Host, b: &Host) -> usize {
-    let levels = a.domain.levels().iter().zip(b.domain.levels());
-    levels.take_while(|(a, b)| a == b).count()
+/// A host with what its rank as an observer is made of, so that ranking all against all is cheap.
+struct Row<'a> {
+    host: &'a Host,
+    hash: u64,
+    /// Numbers of its failure domains, outermost first.
+    levels: Vec<usize>,
 }
 
-/// How much a host is meant to observe another: the same for ever, evenly distributed. FNV-1a
-/// (Fowler, Noll, Vo) over both names, then the finalizer of `SplitMix64`, which spreads names that
-/// differ in their last character only.
-fn weight(target: &Host, observer: &Host) -> u64 {
-    let names = [target.name.as_str().as_bytes(), b"/", observer.name.as_str().as_bytes()];
-    let hash = names.concat().iter().fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-    });
-    let z = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+fn rows(hosts: &BTreeMap<HostId, Host>) -> Vec<Row<'_>> {
+    let mut numbers = BTreeMap::new();
+    let mut rows = Vec::with_capacity(hosts.len());
+    for host in hosts.values() {
+        let levels = host.domain.levels().iter().map(|level| {
+            let next = numbers.len();
+            *numbers.entry(level.as_str()).or_insert(next)
+        });
+        rows.push(Row { host, levels: levels.collect(), hash: hash(host.name.as_str()) });
+    }
+    rows
+}
+
+/// The best observers of a host, best first.
+fn chosen<'a>(target: &Row, rows: &[Row<'a>], observers: usize) -> Vec<&'a Host> {
+    let mut best: Vec<((usize, Reverse<u64>), &Host)> = Vec::with_capacity(observers + 1);
+    for row in rows.iter().filter(|row| row.host.name != target.host.name) {
+        let rank = (common_levels(target, row), Reverse(weight(target, row)));
+        if best.len() == observers && best.last().is_some_and(|(worst, _)| *worst <= rank) {
+            continue;
+        }
+        let at = best.partition_point(|(better, _)| *better <= rank);
+        best.insert(at, (rank, row.host));
+        best.truncate(observers);
+    }
+    best.into_iter().map(|(_, host)| host).collect()
+}
+
+/// How many failure domains two hosts share, from the outermost on.
+fn common_levels(a: &Row, b: &Row) -> usize {
+    a.levels.iter().zip(&b.levels).take_while(|(a, b)| a == b).count()
+}
+
+/// How much a host is meant to observe another: the same for ever, evenly distributed. The
+/// finalizer of `SplitMix64` over both hashes.
+fn weight(target: &Row, observer: &Row) -> u64 {
+    let z = target.hash.rotate_left(32) ^ observer.hash;
+    let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ (z >> 31)
+}
+
+/// FNV-1a (Fowler, Noll, Vo).
+fn hash(name: &str) -> u64 {
+    name.bytes().fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
 }
