@@ -1,5 +1,5 @@
-//! A machine's first process: makes the namespaces, is pid 1 in them, starts the machine's roles and
-//! starts them again when they end. It reads the plan whenever it starts something, so that a
+//! A machine's first process: makes the namespaces, is pid 1 in them, starts the machine's roles
+//! and starts them again when they end. It reads the plan whenever it starts something, so that a
 //! machine that moved tells its new place.
 //!
 //! Nothing talks to it. Killing it ends the machine; it ends by itself when the lab's directory is

@@ -1,8 +1,8 @@
 //! Breaking machines and processes, and putting them back.
 //!
 //! A machine dies as by power loss. A process that is killed sends FIN within a millisecond, a dead
-//! machine sends nothing: so it is made silent first, both ways and with all others of the same call
-//! in one transaction; that moment counts. Then its processes are killed, and what was not on its
+//! machine sends nothing: so it is made silent first, both ways and with all others of the same
+//! call in one transaction; that moment counts. Then its processes are killed, and what was not on its
 //! disk goes with its namespaces and cgroups.
 
 use std::collections::BTreeSet;
@@ -123,8 +123,8 @@ fn set_frozen(lab: &Lab, targets: &[Target], frozen: bool) -> Result<(), LabErro
     Ok(())
 }
 
-/// Starts what is dead, and what is alive again: machines after a power cycle, processes anew. `exe`
-/// is the binary `freehold`.
+/// Starts what is dead, and what is alive again: machines after a power cycle, processes anew.
+/// `exe` is the binary `freehold`.
 ///
 /// # Errors
 /// Something does not end or does not start.
