@@ -58,7 +58,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     changes.sort_unstable();
     let at = |share: usize| changes.get(changes.len() * share / 100).copied().unwrap_or_default();
     println!(
-        "{SERVICES} services x {BACKENDS}: load {:.1} ms; one change median {:.1} ms, 99 % {:.1} ms",
+        "{SERVICES} services x {BACKENDS}: load {:.1} ms; change median {:.1} ms, 99 % {:.1} ms",
         load.as_secs_f64() * 1e3,
         at(50).as_secs_f64() * 1e3,
         at(99).as_secs_f64() * 1e3

@@ -186,7 +186,7 @@ impl Network {
     }
 
     /// Takes a new table; returns when packet filter and DNS have it, with the number of its ways
-    /// to other hosts for [`Network::reached`]. New hosts are reached before the filter lets traffic
+    /// to other hosts for [`Network::reached`]. New hosts are reached before the filter lets data
     /// go there, and connections with instances that left are reset once nothing new goes there.
     pub async fn set_table(&self, table: NetworkTable) -> u64 {
         let before = self.wanted.lock().clone();

@@ -18,6 +18,9 @@ use rustix::time::{ClockId, clock_gettime};
 use super::advert::{self, LENGTH, Message};
 use crate::failure::told;
 
+/// The usual UDP port of adverts.
+pub const PORT: u16 = 7445;
+
 /// Orders on their way: tables are taken within [`NAP`].
 const ORDERS: usize = 4;
 /// The longest wait for an advert: how late an order may be, and far below what counts as late.

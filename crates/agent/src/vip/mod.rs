@@ -10,7 +10,4 @@ mod advert;
 mod engine;
 
 pub use able::watch_proxy;
-pub use engine::{VipError, VipOptions, Vips};
-
-/// The usual UDP port of adverts.
-pub const PORT: u16 = 7445;
+pub use engine::{PORT, VipError, VipOptions, Vips};

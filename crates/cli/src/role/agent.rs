@@ -50,7 +50,7 @@ pub(crate) struct Arguments {
     /// Where other hosts reach it
     #[arg(long, value_name = "IP")]
     pub address: Option<Ipv4Addr>,
-    /// How packets go to other hosts' instances: auto (direct where hosts share a segment), vxlan or
+    /// How packets go to other hosts' instances: auto (direct on a common segment), vxlan or
     /// direct; the same on all hosts
     #[arg(long, value_name = "MODE", default_value_t)]
     pub overlay: Mode,

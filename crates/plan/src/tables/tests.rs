@@ -1,3 +1,5 @@
+//! Which hosts and instances stand in the tables while hosts fall silent.
+
 use std::collections::BTreeMap;
 
 use api::assignment::{Assignment, Entry};

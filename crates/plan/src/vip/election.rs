@@ -164,7 +164,7 @@ fn backup(election: &Election, now: Millis) -> Role {
     Role::Backup { silent_at: Millis(now.0 + election.patience().0) }
 }
 
-/// The next state, and what to do. `now` is the monotonic clock of this host. Everything heard is to
+/// The next state, and what to do. `now` is the monotonic clock of this host. What was heard is to
 /// be given before a [`Event::Tick`], which alone makes a holder.
 #[must_use]
 pub fn step(election: &Election, state: State, event: Event, now: Millis) -> (State, Vec<Effect>) {

@@ -1,3 +1,5 @@
+//! Ways for hosts near and far, and that differences lead where they should.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -158,7 +158,7 @@ impl World {
     }
 }
 
-/// Runs a world with faults given as (tick, rank, fault); never two holders that run, never none for
+/// Runs a world with faults as (tick, rank, fault): never two holders that run, never none for
 /// longer than a take-over takes, one at the end if anybody is left.
 fn check(priorities: [u8; HOSTS], preempt: bool, faults: &[(u64, usize, Fault)]) {
     let mut world = World::new(priorities, preempt);
