@@ -4,6 +4,7 @@
 //! * [`control`] runs the controllers, which decide by way of `plan`;
 //! * [`link`] is the servers' end of the agents' streams;
 //! * [`peer`] is what servers say to each other;
+//! * [`engine`] is the supervised etcd;
 //! * [`oci`] is the embedded image registry;
 //! * [`http`] is the API that users and agents see.
 
@@ -11,6 +12,7 @@ pub mod access;
 mod certificate;
 pub mod control;
 pub mod core;
+pub mod engine;
 pub mod http;
 pub mod link;
 pub mod oci;
@@ -18,7 +20,9 @@ pub mod peer;
 pub mod restore;
 mod run;
 mod source;
+mod state;
 mod trust;
 
 pub use run::{Options, RunError, run};
+pub use state::State;
 pub use trust::Trust;

@@ -1,7 +1,7 @@
 //! Puts a server together and runs it until told to stop.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,19 +13,20 @@ use ipnet::Ipv4Net;
 use parking_lot::Mutex;
 use pki::{CaBundle, CertificateAuthority, Keyring, PRIVATE_MODE, write_atomic};
 use rustls::time_provider::DefaultTimeProvider;
-use store::{SqliteOptions, SqliteStore, Store};
+use store::Store;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::certificate::OwnCertificate;
-use crate::control::{self, Driver, Lead};
+use crate::control::{self, Driver};
 use crate::core::{
     Agents, Cache, Change, Core, Events, Planning, Resolver, Servers, now, write_events,
 };
 use crate::oci::Registry;
 use crate::peer::{self, PeerDialer};
 use crate::source::{Others, Own};
+use crate::state::{self, State};
 use crate::trust::Trust;
 use crate::{http, oci};
 
@@ -34,6 +35,8 @@ use crate::{http, oci};
 pub struct Options {
     /// Its directory: state, images, master key.
     pub data: PathBuf,
+    /// Where the state is kept.
+    pub state: State,
     /// The cluster's name.
     pub cluster: String,
     /// Its own name.
@@ -118,7 +121,7 @@ const STOP_WITHIN: Duration = Duration::from_secs(10);
 pub async fn run(options: Options, stop: CancellationToken) -> Result<(), RunError> {
     let made = std::fs::create_dir_all(&options.data);
     made.map_err(|cause| RunError::File { path: options.data.clone(), cause })?;
-    let store = open_store(&options.data).await?;
+    let store = state::open(&options).await?;
     let listener = TcpListener::bind(options.api)
         .await
         .map_err(|cause| RunError::Listen { address: options.api, cause })?;
@@ -133,13 +136,13 @@ pub async fn run(options: Options, stop: CancellationToken) -> Result<(), RunErr
     let inner = CancellationToken::new();
     tasks.spawn(core.cache.clone().run(store.clone(), inner.clone()));
     tasks.spawn(write_events(queue, store.clone(), inner.clone()));
-    bootstrap(&core, &options.admin_token).await?;
+    bootstrap(&core, &options).await?;
     core.introduce().await.map_err(|error| RunError::Bootstrap(error.to_string()))?;
     let dialer = PeerDialer::new(&options.cluster, &trust.authorities, certificate.identity())
         .map_err(|e| keys("the certificate", e))?;
     control::start(&core, &registry, &tasks, &inner);
     tasks.spawn(peer::run(core.clone(), dialer, inner.clone()));
-    tasks.spawn(control::lead(core.clone(), Lead::Alone, inner.clone()));
+    tasks.spawn(control::lead(core.clone(), options.state.lead(), inner.clone()));
     tracing::info!(api = %options.api, "this server serves");
 
     let identity = certificate.identity();
@@ -162,19 +165,11 @@ fn trust(options: &Options) -> Result<Trust, RunError> {
     let authority = options.authority.as_deref().map(CertificateAuthority::load).transpose();
     let authority = authority.map_err(|e| keys("the key of the cluster's authority", e))?;
     let clock = Arc::new(DefaultTimeProvider);
-    Ok(Trust { authorities, authority, clock, etcd: Vec::new() })
+    Ok(Trust { authorities, authority, clock, etcd: options.state.endpoints() })
 }
 
 pub(crate) fn keys(what: &str, cause: impl std::error::Error + Send + Sync + 'static) -> RunError {
     RunError::Keys { what: what.to_owned(), cause: Box::new(cause) }
-}
-
-async fn open_store(data: &Path) -> Result<Arc<dyn Store>, RunError> {
-    let store = SqliteStore::open(data.join("state.db"), SqliteOptions::default()).await?;
-    if store::backup::unfinished(&store).await? {
-        return Err(RunError::Unfinished);
-    }
-    Ok(Arc::new(store))
 }
 
 async fn core(
@@ -207,7 +202,8 @@ async fn core(
 
 /// Writes what a new cluster begins with: two environments, and a token for its admin in a file
 /// that only its owner reads. A token that never reached its file is made anew.
-async fn bootstrap(core: &Core, admin_token: &Path) -> Result<(), RunError> {
+async fn bootstrap(core: &Core, options: &Options) -> Result<(), RunError> {
+    let admin_token = &options.admin_token;
     let failed = |error: api::error::ApiError| RunError::Bootstrap(error.to_string());
     let view = core.view();
     if view.environments.is_empty() {
@@ -217,11 +213,17 @@ async fn bootstrap(core: &Core, admin_token: &Path) -> Result<(), RunError> {
             let host_labels = std::collections::BTreeMap::new();
             change = change.create(&Environment { name, order, host_labels, created: now() });
         }
-        core.commit(change).await.map_err(failed)?;
+        match core.commit(change).await {
+            // Another server was first.
+            Err(error) if error.code == api::error::ErrorCode::Conflict => {}
+            other => _ = other.map_err(failed)?,
+        }
     }
     let has_admin = view.tokens.values().any(|row| row.token.role == Role::Admin);
     let only_first = view.tokens.len() == 1;
-    if has_admin && (admin_token.exists() || !only_first) {
+    // Where servers share the state, the file may be on another machine.
+    let shared = options.state != State::Sqlite;
+    if has_admin && (shared || admin_token.exists() || !only_first) {
         return Ok(());
     }
     let request =

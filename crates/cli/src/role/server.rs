@@ -51,6 +51,9 @@ pub(crate) struct Arguments {
     /// The port of https as clients see it, when it is not 443
     #[arg(long, value_name = "PORT")]
     pub https_port: Option<u16>,
+    /// Keep the state in this etcd instead of SQLite: its members' addresses for clients
+    #[arg(long, value_name = "URL", value_delimiter = ',')]
+    pub etcd: Vec<String>,
     #[command(flatten)]
     pub supervised: Supervised,
 }
@@ -60,8 +63,13 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     arguments.supervised.follow()?;
     start_log();
     let address = arguments.address.unwrap_or_else(|| reached_at(arguments.api).to_string());
+    let state = match arguments.etcd {
+        endpoints if endpoints.is_empty() => server::State::Sqlite,
+        endpoints => server::State::Etcd(endpoints),
+    };
     let options = server::Options {
         data: arguments.data,
+        state,
         cluster: arguments.cluster,
         name: arguments.name,
         address,
