@@ -57,7 +57,10 @@ impl<'a> World<'a> {
             world.homes.insert(entry.instance.clone(), host.clone());
             let place = (entry.environment.clone(), entry.app.clone());
             let need = snapshot.spec(&place, entry.release).map(|spec| Need::of(spec));
-            world.pool.take(host, world.numbers[&place], &need.unwrap_or_default());
+            // What is lost crowds no failure domain.
+            if !snapshot.is_down(host) {
+                world.pool.take(host, world.numbers[&place], &need.unwrap_or_default());
+            }
             world.by_place.entry(place).or_default().insert(entry.instance.clone());
         }
         world
