@@ -53,9 +53,12 @@ complete -c freehold -n "__fish_freehold_needs_command" -f -a "registry" -d 'Ima
 complete -c freehold -n "__fish_freehold_needs_command" -f -a "event" -d 'Events: what the platform did and why'
 complete -c freehold -n "__fish_freehold_needs_command" -f -a "backup" -d 'Write a backup of the cluster\'s state'
 complete -c freehold -n "__fish_freehold_needs_command" -f -a "restore" -d 'Restore a backup into an empty data directory'
+complete -c freehold -n "__fish_freehold_needs_command" -f -a "lab" -d 'Rehearse on a cluster of many machines inside this one'
 complete -c freehold -n "__fish_freehold_needs_command" -f -a "server" -d 'Run a server of the control plane'
 complete -c freehold -n "__fish_freehold_needs_command" -f -a "agent" -d 'Run the agent of a host'
 complete -c freehold -n "__fish_freehold_needs_command" -f -a "proxy" -d 'Run the ingress'
+complete -c freehold -n "__fish_freehold_needs_command" -f -a "lab-init" -d 'A machine\'s first process'
+complete -c freehold -n "__fish_freehold_needs_command" -f -a "lab-door" -d 'The way in from this machine'
 complete -c freehold -n "__fish_freehold_needs_command" -f -a "completions" -d 'Print completions for a shell'
 complete -c freehold -n "__fish_freehold_needs_command" -f -a "version" -d 'Show the version of this binary and, where one is known, of the cluster'
 complete -c freehold -n "__fish_freehold_needs_command" -f -a "exit-codes" -d 'List the exit codes'
@@ -447,17 +450,18 @@ complete -c freehold -n "__fish_freehold_using_subcommand token; and __fish_seen
 complete -c freehold -n "__fish_freehold_using_subcommand token; and __fish_seen_subcommand_from help" -f -a "create" -d 'Make a token; it is printed once and never again'
 complete -c freehold -n "__fish_freehold_using_subcommand token; and __fish_seen_subcommand_from help" -f -a "revoke" -d 'Revoke a token at once'
 complete -c freehold -n "__fish_freehold_using_subcommand token; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c freehold -n "__fish_freehold_using_subcommand host; and not __fish_seen_subcommand_from list show drain undrain label help" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
+complete -c freehold -n "__fish_freehold_using_subcommand host; and not __fish_seen_subcommand_from list show drain undrain token label help" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
 json\t'The API\'s own field names; a list is an array'
 yaml\t'The same as YAML'"
-complete -c freehold -n "__fish_freehold_using_subcommand host; and not __fish_seen_subcommand_from list show drain undrain label help" -l context -d 'The context of the configuration file to use' -r
-complete -c freehold -n "__fish_freehold_using_subcommand host; and not __fish_seen_subcommand_from list show drain undrain label help" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c freehold -n "__fish_freehold_using_subcommand host; and not __fish_seen_subcommand_from list show drain undrain label help" -f -a "list" -d 'List hosts'
-complete -c freehold -n "__fish_freehold_using_subcommand host; and not __fish_seen_subcommand_from list show drain undrain label help" -f -a "show" -d 'Show a host'
-complete -c freehold -n "__fish_freehold_using_subcommand host; and not __fish_seen_subcommand_from list show drain undrain label help" -f -a "drain" -d 'Move everything off a host, replacements first'
-complete -c freehold -n "__fish_freehold_using_subcommand host; and not __fish_seen_subcommand_from list show drain undrain label help" -f -a "undrain" -d 'Let a host take instances again'
-complete -c freehold -n "__fish_freehold_using_subcommand host; and not __fish_seen_subcommand_from list show drain undrain label help" -f -a "label" -d 'Change labels of a host'
-complete -c freehold -n "__fish_freehold_using_subcommand host; and not __fish_seen_subcommand_from list show drain undrain label help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c freehold -n "__fish_freehold_using_subcommand host; and not __fish_seen_subcommand_from list show drain undrain token label help" -l context -d 'The context of the configuration file to use' -r
+complete -c freehold -n "__fish_freehold_using_subcommand host; and not __fish_seen_subcommand_from list show drain undrain token label help" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c freehold -n "__fish_freehold_using_subcommand host; and not __fish_seen_subcommand_from list show drain undrain token label help" -f -a "list" -d 'List hosts'
+complete -c freehold -n "__fish_freehold_using_subcommand host; and not __fish_seen_subcommand_from list show drain undrain token label help" -f -a "show" -d 'Show a host'
+complete -c freehold -n "__fish_freehold_using_subcommand host; and not __fish_seen_subcommand_from list show drain undrain token label help" -f -a "drain" -d 'Move everything off a host, replacements first'
+complete -c freehold -n "__fish_freehold_using_subcommand host; and not __fish_seen_subcommand_from list show drain undrain token label help" -f -a "undrain" -d 'Let a host take instances again'
+complete -c freehold -n "__fish_freehold_using_subcommand host; and not __fish_seen_subcommand_from list show drain undrain token label help" -f -a "token" -d 'Make, list and revoke tokens with which machines join'
+complete -c freehold -n "__fish_freehold_using_subcommand host; and not __fish_seen_subcommand_from list show drain undrain token label help" -f -a "label" -d 'Change labels of a host'
+complete -c freehold -n "__fish_freehold_using_subcommand host; and not __fish_seen_subcommand_from list show drain undrain token label help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c freehold -n "__fish_freehold_using_subcommand host; and __fish_seen_subcommand_from list" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
 json\t'The API\'s own field names; a list is an array'
 yaml\t'The same as YAML'"
@@ -478,6 +482,17 @@ json\t'The API\'s own field names; a list is an array'
 yaml\t'The same as YAML'"
 complete -c freehold -n "__fish_freehold_using_subcommand host; and __fish_seen_subcommand_from undrain" -l context -d 'The context of the configuration file to use' -r
 complete -c freehold -n "__fish_freehold_using_subcommand host; and __fish_seen_subcommand_from undrain" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c freehold -n "__fish_freehold_using_subcommand host; and __fish_seen_subcommand_from token" -l ttl -d 'How long it is good for, a week at most [default: 1h]' -r
+complete -c freehold -n "__fish_freehold_using_subcommand host; and __fish_seen_subcommand_from token" -l replace -d 'Let the machine take the place of the host or server with this name' -r
+complete -c freehold -n "__fish_freehold_using_subcommand host; and __fish_seen_subcommand_from token" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
+json\t'The API\'s own field names; a list is an array'
+yaml\t'The same as YAML'"
+complete -c freehold -n "__fish_freehold_using_subcommand host; and __fish_seen_subcommand_from token" -l context -d 'The context of the configuration file to use' -r
+complete -c freehold -n "__fish_freehold_using_subcommand host; and __fish_seen_subcommand_from token" -l server -d 'Let a server in, which gets the cluster\'s keys'
+complete -c freehold -n "__fish_freehold_using_subcommand host; and __fish_seen_subcommand_from token" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c freehold -n "__fish_freehold_using_subcommand host; and __fish_seen_subcommand_from token" -f -a "list" -d 'List join tokens, without their secrets'
+complete -c freehold -n "__fish_freehold_using_subcommand host; and __fish_seen_subcommand_from token" -f -a "revoke" -d 'Revoke a join token at once; who joined with it stays'
+complete -c freehold -n "__fish_freehold_using_subcommand host; and __fish_seen_subcommand_from token" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c freehold -n "__fish_freehold_using_subcommand host; and __fish_seen_subcommand_from label" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
 json\t'The API\'s own field names; a list is an array'
 yaml\t'The same as YAML'"
@@ -487,6 +502,7 @@ complete -c freehold -n "__fish_freehold_using_subcommand host; and __fish_seen_
 complete -c freehold -n "__fish_freehold_using_subcommand host; and __fish_seen_subcommand_from help" -f -a "show" -d 'Show a host'
 complete -c freehold -n "__fish_freehold_using_subcommand host; and __fish_seen_subcommand_from help" -f -a "drain" -d 'Move everything off a host, replacements first'
 complete -c freehold -n "__fish_freehold_using_subcommand host; and __fish_seen_subcommand_from help" -f -a "undrain" -d 'Let a host take instances again'
+complete -c freehold -n "__fish_freehold_using_subcommand host; and __fish_seen_subcommand_from help" -f -a "token" -d 'Make, list and revoke tokens with which machines join'
 complete -c freehold -n "__fish_freehold_using_subcommand host; and __fish_seen_subcommand_from help" -f -a "label" -d 'Change labels of a host'
 complete -c freehold -n "__fish_freehold_using_subcommand host; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c freehold -n "__fish_freehold_using_subcommand registry; and not __fish_seen_subcommand_from add list remove help" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
@@ -550,6 +566,150 @@ json\t'The API\'s own field names; a list is an array'
 yaml\t'The same as YAML'"
 complete -c freehold -n "__fish_freehold_using_subcommand restore" -l context -d 'The context of the configuration file to use' -r
 complete -c freehold -n "__fish_freehold_using_subcommand restore" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and not __fish_seen_subcommand_from up status kill freeze thaw restart cut loss heal migrate shell run env down help" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
+json\t'The API\'s own field names; a list is an array'
+yaml\t'The same as YAML'"
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and not __fish_seen_subcommand_from up status kill freeze thaw restart cut loss heal migrate shell run env down help" -l context -d 'The context of the configuration file to use' -r
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and not __fish_seen_subcommand_from up status kill freeze thaw restart cut loss heal migrate shell run env down help" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and not __fish_seen_subcommand_from up status kill freeze thaw restart cut loss heal migrate shell run env down help" -f -a "up" -d 'Make a lab and start its machines'
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and not __fish_seen_subcommand_from up status kill freeze thaw restart cut loss heal migrate shell run env down help" -f -a "status" -d 'List the machines of a lab'
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and not __fish_seen_subcommand_from up status kill freeze thaw restart cut loss heal migrate shell run env down help" -f -a "kill" -d 'Kill machines as by power loss, or processes'
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and not __fish_seen_subcommand_from up status kill freeze thaw restart cut loss heal migrate shell run env down help" -f -a "freeze" -d 'Stop machines or processes where they are'
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and not __fish_seen_subcommand_from up status kill freeze thaw restart cut loss heal migrate shell run env down help" -f -a "thaw" -d 'Let what is frozen go on'
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and not __fish_seen_subcommand_from up status kill freeze thaw restart cut loss heal migrate shell run env down help" -f -a "restart" -d 'Start what is dead; a machine that runs is killed before'
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and not __fish_seen_subcommand_from up status kill freeze thaw restart cut loss heal migrate shell run env down help" -f -a "cut" -d 'Cut the links between two machines'
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and not __fish_seen_subcommand_from up status kill freeze thaw restart cut loss heal migrate shell run env down help" -f -a "loss" -d 'Lose packets at random between two machines'
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and not __fish_seen_subcommand_from up status kill freeze thaw restart cut loss heal migrate shell run env down help" -f -a "heal" -d 'End all cuts and losses'
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and not __fish_seen_subcommand_from up status kill freeze thaw restart cut loss heal migrate shell run env down help" -f -a "migrate" -d 'Move a machine to another hypervisor while it runs'
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and not __fish_seen_subcommand_from up status kill freeze thaw restart cut loss heal migrate shell run env down help" -f -a "shell" -d 'Run a shell, or a command, on a machine'
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and not __fish_seen_subcommand_from up status kill freeze thaw restart cut loss heal migrate shell run env down help" -f -a "run" -d 'Run a command as an outside client on the lab\'s network'
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and not __fish_seen_subcommand_from up status kill freeze thaw restart cut loss heal migrate shell run env down help" -f -a "env" -d 'Print what a shell needs to reach the lab\'s cluster from this machine'
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and not __fish_seen_subcommand_from up status kill freeze thaw restart cut loss heal migrate shell run env down help" -f -a "down" -d 'Remove a lab with everything that runs in it'
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and not __fish_seen_subcommand_from up status kill freeze thaw restart cut loss heal migrate shell run env down help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from up" -l base -d 'Where labs are kept' -r -F
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from up" -l lab -d 'The lab' -r
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from up" -l servers -d 'Servers' -r
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from up" -l hosts -d 'Hosts' -r
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from up" -l hypervisors -d 'Hypervisors that the hosts are spread over' -r
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from up" -l racks -d 'Racks that the hypervisors are spread over' -r
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from up" -l cpus -d 'Processors of each machine [default: all of this one]' -r
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from up" -l memory -d 'Memory of each machine' -r
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from up" -l range -d 'The machines\' addresses, a /24; seen inside the lab only' -r
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from up" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
+json\t'The API\'s own field names; a list is an array'
+yaml\t'The same as YAML'"
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from up" -l context -d 'The context of the configuration file to use' -r
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from up" -l servers-apart -d 'Give servers machines of their own'
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from up" -l no-wait -d 'Do not wait until all hosts are connected'
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from up" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from status" -l base -d 'Where labs are kept' -r -F
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from status" -l lab -d 'The lab' -r
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from status" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
+json\t'The API\'s own field names; a list is an array'
+yaml\t'The same as YAML'"
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from status" -l context -d 'The context of the configuration file to use' -r
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from status" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from kill" -l base -d 'Where labs are kept' -r -F
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from kill" -l lab -d 'The lab' -r
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from kill" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
+json\t'The API\'s own field names; a list is an array'
+yaml\t'The same as YAML'"
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from kill" -l context -d 'The context of the configuration file to use' -r
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from kill" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from freeze" -l base -d 'Where labs are kept' -r -F
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from freeze" -l lab -d 'The lab' -r
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from freeze" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
+json\t'The API\'s own field names; a list is an array'
+yaml\t'The same as YAML'"
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from freeze" -l context -d 'The context of the configuration file to use' -r
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from freeze" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from thaw" -l base -d 'Where labs are kept' -r -F
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from thaw" -l lab -d 'The lab' -r
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from thaw" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
+json\t'The API\'s own field names; a list is an array'
+yaml\t'The same as YAML'"
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from thaw" -l context -d 'The context of the configuration file to use' -r
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from thaw" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from restart" -l base -d 'Where labs are kept' -r -F
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from restart" -l lab -d 'The lab' -r
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from restart" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
+json\t'The API\'s own field names; a list is an array'
+yaml\t'The same as YAML'"
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from restart" -l context -d 'The context of the configuration file to use' -r
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from restart" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from cut" -l base -d 'Where labs are kept' -r -F
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from cut" -l lab -d 'The lab' -r
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from cut" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
+json\t'The API\'s own field names; a list is an array'
+yaml\t'The same as YAML'"
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from cut" -l context -d 'The context of the configuration file to use' -r
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from cut" -l one-way -d 'Only packets from the first to the second'
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from cut" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from loss" -l base -d 'Where labs are kept' -r -F
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from loss" -l lab -d 'The lab' -r
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from loss" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
+json\t'The API\'s own field names; a list is an array'
+yaml\t'The same as YAML'"
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from loss" -l context -d 'The context of the configuration file to use' -r
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from loss" -l one-way -d 'Only packets from the first to the second'
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from loss" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from heal" -l base -d 'Where labs are kept' -r -F
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from heal" -l lab -d 'The lab' -r
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from heal" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
+json\t'The API\'s own field names; a list is an array'
+yaml\t'The same as YAML'"
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from heal" -l context -d 'The context of the configuration file to use' -r
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from heal" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from migrate" -l base -d 'Where labs are kept' -r -F
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from migrate" -l lab -d 'The lab' -r
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from migrate" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
+json\t'The API\'s own field names; a list is an array'
+yaml\t'The same as YAML'"
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from migrate" -l context -d 'The context of the configuration file to use' -r
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from migrate" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from shell" -l base -d 'Where labs are kept' -r -F
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from shell" -l lab -d 'The lab' -r
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from shell" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
+json\t'The API\'s own field names; a list is an array'
+yaml\t'The same as YAML'"
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from shell" -l context -d 'The context of the configuration file to use' -r
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from shell" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from run" -l base -d 'Where labs are kept' -r -F
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from run" -l lab -d 'The lab' -r
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from run" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
+json\t'The API\'s own field names; a list is an array'
+yaml\t'The same as YAML'"
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from run" -l context -d 'The context of the configuration file to use' -r
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from run" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from env" -l base -d 'Where labs are kept' -r -F
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from env" -l lab -d 'The lab' -r
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from env" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
+json\t'The API\'s own field names; a list is an array'
+yaml\t'The same as YAML'"
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from env" -l context -d 'The context of the configuration file to use' -r
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from env" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from down" -l base -d 'Where labs are kept' -r -F
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from down" -l lab -d 'The lab' -r
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from down" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
+json\t'The API\'s own field names; a list is an array'
+yaml\t'The same as YAML'"
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from down" -l context -d 'The context of the configuration file to use' -r
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from down" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from help" -f -a "up" -d 'Make a lab and start its machines'
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from help" -f -a "status" -d 'List the machines of a lab'
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from help" -f -a "kill" -d 'Kill machines as by power loss, or processes'
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from help" -f -a "freeze" -d 'Stop machines or processes where they are'
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from help" -f -a "thaw" -d 'Let what is frozen go on'
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from help" -f -a "restart" -d 'Start what is dead; a machine that runs is killed before'
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from help" -f -a "cut" -d 'Cut the links between two machines'
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from help" -f -a "loss" -d 'Lose packets at random between two machines'
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from help" -f -a "heal" -d 'End all cuts and losses'
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from help" -f -a "migrate" -d 'Move a machine to another hypervisor while it runs'
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from help" -f -a "shell" -d 'Run a shell, or a command, on a machine'
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from help" -f -a "run" -d 'Run a command as an outside client on the lab\'s network'
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from help" -f -a "env" -d 'Print what a shell needs to reach the lab\'s cluster from this machine'
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from help" -f -a "down" -d 'Remove a lab with everything that runs in it'
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c freehold -n "__fish_freehold_using_subcommand server" -l data -d 'Its directory: state, images, master key' -r -F
 complete -c freehold -n "__fish_freehold_using_subcommand server" -l cluster -d 'The cluster\'s name' -r
 complete -c freehold -n "__fish_freehold_using_subcommand server" -l name -d 'Its own name' -r
@@ -557,6 +717,7 @@ complete -c freehold -n "__fish_freehold_using_subcommand server" -l api -d 'Whe
 complete -c freehold -n "__fish_freehold_using_subcommand server" -l certificate -d 'Its certificate, PEM' -r -F
 complete -c freehold -n "__fish_freehold_using_subcommand server" -l key -d 'That certificate\'s key, PEM' -r -F
 complete -c freehold -n "__fish_freehold_using_subcommand server" -l authorities -d 'The cluster\'s authorities, PEM' -r -F
+complete -c freehold -n "__fish_freehold_using_subcommand server" -l authority -d 'The directory of the authority\'s certificate and key; without it nobody can join here' -r -F
 complete -c freehold -n "__fish_freehold_using_subcommand server" -l admin-token -d 'Where the first admin\'s token is written when there is none' -r -F
 complete -c freehold -n "__fish_freehold_using_subcommand server" -l instance-range -d 'Where instances\' addresses come from; each host has a /24 of it' -r
 complete -c freehold -n "__fish_freehold_using_subcommand server" -l service-range -d 'Where service addresses come from' -r
@@ -567,7 +728,12 @@ json\t'The API\'s own field names; a list is an array'
 yaml\t'The same as YAML'"
 complete -c freehold -n "__fish_freehold_using_subcommand server" -l context -d 'The context of the configuration file to use' -r
 complete -c freehold -n "__fish_freehold_using_subcommand server" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c freehold -n "__fish_freehold_using_subcommand agent" -l data -d 'On disk: images, documents, logs' -r -F
+complete -c freehold -n "__fish_freehold_using_subcommand agent" -l join -d 'Join the cluster of these servers' -r
+complete -c freehold -n "__fish_freehold_using_subcommand agent" -l token -d 'The join token; see: freehold host token' -r
+complete -c freehold -n "__fish_freehold_using_subcommand agent" -l token-file -d 'The file that the join token is in' -r -F
+complete -c freehold -n "__fish_freehold_using_subcommand agent" -l name -d 'What this host is called [default: the machine\'s name]' -r
+complete -c freehold -n "__fish_freehold_using_subcommand agent" -l label -d 'A label of this host; may be repeated. ingress=true makes it serve the ingress' -r
+complete -c freehold -n "__fish_freehold_using_subcommand agent" -l data -d 'On disk: what joining gave, images, documents, logs' -r -F
 complete -c freehold -n "__fish_freehold_using_subcommand agent" -l run-dir -d 'On tmpfs: bundles, namespaces, sockets' -r -F
 complete -c freehold -n "__fish_freehold_using_subcommand agent" -l slug -d 'Names everything of this installation on the machine: 1 to 8 of a-z and 0-9' -r
 complete -c freehold -n "__fish_freehold_using_subcommand agent" -l host -d 'The host\'s name, as in its certificate' -r
@@ -576,6 +742,11 @@ complete -c freehold -n "__fish_freehold_using_subcommand agent" -l authorities 
 complete -c freehold -n "__fish_freehold_using_subcommand agent" -l certificate -d 'The host\'s certificate, PEM' -r -F
 complete -c freehold -n "__fish_freehold_using_subcommand agent" -l key -d 'That certificate\'s key, PEM' -r -F
 complete -c freehold -n "__fish_freehold_using_subcommand agent" -l subnet -d 'The addresses of this host\'s instances, a /24' -r
+complete -c freehold -n "__fish_freehold_using_subcommand agent" -l domain -d 'The failure domain it stands in, outermost first, e.g. rack-3/hypervisor-12' -r
+complete -c freehold -n "__fish_freehold_using_subcommand agent" -l address -d 'Where other hosts reach it' -r
+complete -c freehold -n "__fish_freehold_using_subcommand agent" -l overlay -d 'How packets go to other hosts\' instances: auto (direct where hosts share a segment), vxlan or direct; the same on all hosts' -r
+complete -c freehold -n "__fish_freehold_using_subcommand agent" -l overlay-port -d 'The UDP port of the tunnel between hosts; the same on all hosts' -r
+complete -c freehold -n "__fish_freehold_using_subcommand agent" -l probe-port -d 'The UDP port on which hosts probe each other; the same on all hosts' -r
 complete -c freehold -n "__fish_freehold_using_subcommand agent" -l instance-range -d 'The addresses of all instances of the cluster' -r
 complete -c freehold -n "__fish_freehold_using_subcommand agent" -l service-range -d 'The addresses of services' -r
 complete -c freehold -n "__fish_freehold_using_subcommand agent" -l http -d 'Where the ingress serves plain HTTP' -r
@@ -585,6 +756,9 @@ complete -c freehold -n "__fish_freehold_using_subcommand agent" -s o -l output 
 json\t'The API\'s own field names; a list is an array'
 yaml\t'The same as YAML'"
 complete -c freehold -n "__fish_freehold_using_subcommand agent" -l context -d 'The context of the configuration file to use' -r
+complete -c freehold -n "__fish_freehold_using_subcommand agent" -l replace -d 'Take the place of the host with this name; an operator must have said so too'
+complete -c freehold -n "__fish_freehold_using_subcommand agent" -l join-only -d 'Join and end, without running'
+complete -c freehold -n "__fish_freehold_using_subcommand agent" -l print-unit -d 'Print a unit for systemd and end'
 complete -c freehold -n "__fish_freehold_using_subcommand agent" -l ephemeral -d 'Remove containers, network and run directory on an orderly end'
 complete -c freehold -n "__fish_freehold_using_subcommand agent" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c freehold -n "__fish_freehold_using_subcommand proxy" -l control -d 'Where the control socket is made' -r -F
@@ -595,6 +769,22 @@ json\t'The API\'s own field names; a list is an array'
 yaml\t'The same as YAML'"
 complete -c freehold -n "__fish_freehold_using_subcommand proxy" -l context -d 'The context of the configuration file to use' -r
 complete -c freehold -n "__fish_freehold_using_subcommand proxy" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c freehold -n "__fish_freehold_using_subcommand lab-init" -l base -d 'Where labs are kept' -r -F
+complete -c freehold -n "__fish_freehold_using_subcommand lab-init" -l lab -d 'The lab' -r
+complete -c freehold -n "__fish_freehold_using_subcommand lab-init" -l machine -d 'The machine' -r
+complete -c freehold -n "__fish_freehold_using_subcommand lab-init" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
+json\t'The API\'s own field names; a list is an array'
+yaml\t'The same as YAML'"
+complete -c freehold -n "__fish_freehold_using_subcommand lab-init" -l context -d 'The context of the configuration file to use' -r
+complete -c freehold -n "__fish_freehold_using_subcommand lab-init" -l first -d 'Inside the namespaces already'
+complete -c freehold -n "__fish_freehold_using_subcommand lab-init" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c freehold -n "__fish_freehold_using_subcommand lab-door" -l base -d 'Where labs are kept' -r -F
+complete -c freehold -n "__fish_freehold_using_subcommand lab-door" -l lab -d 'The lab' -r
+complete -c freehold -n "__fish_freehold_using_subcommand lab-door" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
+json\t'The API\'s own field names; a list is an array'
+yaml\t'The same as YAML'"
+complete -c freehold -n "__fish_freehold_using_subcommand lab-door" -l context -d 'The context of the configuration file to use' -r
+complete -c freehold -n "__fish_freehold_using_subcommand lab-door" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c freehold -n "__fish_freehold_using_subcommand completions" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
 json\t'The API\'s own field names; a list is an array'
 yaml\t'The same as YAML'"
@@ -639,37 +829,40 @@ complete -c freehold -n "__fish_freehold_using_subcommand gen; and __fish_seen_s
 complete -c freehold -n "__fish_freehold_using_subcommand gen; and __fish_seen_subcommand_from help" -f -a "schema" -d 'The JSON schema of manifests'
 complete -c freehold -n "__fish_freehold_using_subcommand gen; and __fish_seen_subcommand_from help" -f -a "cli" -d 'The reference of the command line'
 complete -c freehold -n "__fish_freehold_using_subcommand gen; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore server agent proxy completions version exit-codes gen help" -f -a "up" -d 'Run server, agent and ingress on this machine'
-complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore server agent proxy completions version exit-codes gen help" -f -a "login" -d 'Keep how to reach a cluster'
-complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore server agent proxy completions version exit-codes gen help" -f -a "check" -d 'Judge a manifest without a cluster'
-complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore server agent proxy completions version exit-codes gen help" -f -a "deploy" -d 'Make a release of a manifest and an image, and roll it out'
-complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore server agent proxy completions version exit-codes gen help" -f -a "promote" -d 'Roll out in the next environment what runs completely in this one'
-complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore server agent proxy completions version exit-codes gen help" -f -a "rollback" -d 'Roll out an earlier release'
-complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore server agent proxy completions version exit-codes gen help" -f -a "status" -d 'Show how apps are'
-complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore server agent proxy completions version exit-codes gen help" -f -a "ps" -d 'List instances'
-complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore server agent proxy completions version exit-codes gen help" -f -a "logs" -d 'Show what instances write, live and after their death'
-complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore server agent proxy completions version exit-codes gen help" -f -a "image" -d 'Images on this machine and in the cluster\'s own registry'
-complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore server agent proxy completions version exit-codes gen help" -f -a "app" -d 'Apps are named workloads of a team'
-complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore server agent proxy completions version exit-codes gen help" -f -a "release" -d 'Releases: an image and a manifest, numbered per app, never changed'
-complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore server agent proxy completions version exit-codes gen help" -f -a "env" -d 'Environments: the stages of the pipeline'
-complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore server agent proxy completions version exit-codes gen help" -f -a "route" -d 'Routes: public names and ports'
-complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore server agent proxy completions version exit-codes gen help" -f -a "secret" -d 'Secrets: values that apps get in their environment'
-complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore server agent proxy completions version exit-codes gen help" -f -a "cert" -d 'Certificates that the ingress serves'
-complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore server agent proxy completions version exit-codes gen help" -f -a "team" -d 'Teams own apps'
-complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore server agent proxy completions version exit-codes gen help" -f -a "token" -d 'Tokens let users and machines in'
-complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore server agent proxy completions version exit-codes gen help" -f -a "host" -d 'Hosts: the machines that run instances'
-complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore server agent proxy completions version exit-codes gen help" -f -a "registry" -d 'Image registries off the cluster'
-complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore server agent proxy completions version exit-codes gen help" -f -a "event" -d 'Events: what the platform did and why'
-complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore server agent proxy completions version exit-codes gen help" -f -a "backup" -d 'Write a backup of the cluster\'s state'
-complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore server agent proxy completions version exit-codes gen help" -f -a "restore" -d 'Restore a backup into an empty data directory'
-complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore server agent proxy completions version exit-codes gen help" -f -a "server" -d 'Run a server of the control plane'
-complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore server agent proxy completions version exit-codes gen help" -f -a "agent" -d 'Run the agent of a host'
-complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore server agent proxy completions version exit-codes gen help" -f -a "proxy" -d 'Run the ingress'
-complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore server agent proxy completions version exit-codes gen help" -f -a "completions" -d 'Print completions for a shell'
-complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore server agent proxy completions version exit-codes gen help" -f -a "version" -d 'Show the version of this binary and, where one is known, of the cluster'
-complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore server agent proxy completions version exit-codes gen help" -f -a "exit-codes" -d 'List the exit codes'
-complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore server agent proxy completions version exit-codes gen help" -f -a "gen" -d 'Print generated files'
-complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore server agent proxy completions version exit-codes gen help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore lab server agent proxy lab-init lab-door completions version exit-codes gen help" -f -a "up" -d 'Run server, agent and ingress on this machine'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore lab server agent proxy lab-init lab-door completions version exit-codes gen help" -f -a "login" -d 'Keep how to reach a cluster'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore lab server agent proxy lab-init lab-door completions version exit-codes gen help" -f -a "check" -d 'Judge a manifest without a cluster'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore lab server agent proxy lab-init lab-door completions version exit-codes gen help" -f -a "deploy" -d 'Make a release of a manifest and an image, and roll it out'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore lab server agent proxy lab-init lab-door completions version exit-codes gen help" -f -a "promote" -d 'Roll out in the next environment what runs completely in this one'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore lab server agent proxy lab-init lab-door completions version exit-codes gen help" -f -a "rollback" -d 'Roll out an earlier release'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore lab server agent proxy lab-init lab-door completions version exit-codes gen help" -f -a "status" -d 'Show how apps are'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore lab server agent proxy lab-init lab-door completions version exit-codes gen help" -f -a "ps" -d 'List instances'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore lab server agent proxy lab-init lab-door completions version exit-codes gen help" -f -a "logs" -d 'Show what instances write, live and after their death'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore lab server agent proxy lab-init lab-door completions version exit-codes gen help" -f -a "image" -d 'Images on this machine and in the cluster\'s own registry'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore lab server agent proxy lab-init lab-door completions version exit-codes gen help" -f -a "app" -d 'Apps are named workloads of a team'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore lab server agent proxy lab-init lab-door completions version exit-codes gen help" -f -a "release" -d 'Releases: an image and a manifest, numbered per app, never changed'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore lab server agent proxy lab-init lab-door completions version exit-codes gen help" -f -a "env" -d 'Environments: the stages of the pipeline'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore lab server agent proxy lab-init lab-door completions version exit-codes gen help" -f -a "route" -d 'Routes: public names and ports'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore lab server agent proxy lab-init lab-door completions version exit-codes gen help" -f -a "secret" -d 'Secrets: values that apps get in their environment'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore lab server agent proxy lab-init lab-door completions version exit-codes gen help" -f -a "cert" -d 'Certificates that the ingress serves'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore lab server agent proxy lab-init lab-door completions version exit-codes gen help" -f -a "team" -d 'Teams own apps'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore lab server agent proxy lab-init lab-door completions version exit-codes gen help" -f -a "token" -d 'Tokens let users and machines in'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore lab server agent proxy lab-init lab-door completions version exit-codes gen help" -f -a "host" -d 'Hosts: the machines that run instances'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore lab server agent proxy lab-init lab-door completions version exit-codes gen help" -f -a "registry" -d 'Image registries off the cluster'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore lab server agent proxy lab-init lab-door completions version exit-codes gen help" -f -a "event" -d 'Events: what the platform did and why'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore lab server agent proxy lab-init lab-door completions version exit-codes gen help" -f -a "backup" -d 'Write a backup of the cluster\'s state'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore lab server agent proxy lab-init lab-door completions version exit-codes gen help" -f -a "restore" -d 'Restore a backup into an empty data directory'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore lab server agent proxy lab-init lab-door completions version exit-codes gen help" -f -a "lab" -d 'Rehearse on a cluster of many machines inside this one'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore lab server agent proxy lab-init lab-door completions version exit-codes gen help" -f -a "server" -d 'Run a server of the control plane'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore lab server agent proxy lab-init lab-door completions version exit-codes gen help" -f -a "agent" -d 'Run the agent of a host'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore lab server agent proxy lab-init lab-door completions version exit-codes gen help" -f -a "proxy" -d 'Run the ingress'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore lab server agent proxy lab-init lab-door completions version exit-codes gen help" -f -a "lab-init" -d 'A machine\'s first process'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore lab server agent proxy lab-init lab-door completions version exit-codes gen help" -f -a "lab-door" -d 'The way in from this machine'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore lab server agent proxy lab-init lab-door completions version exit-codes gen help" -f -a "completions" -d 'Print completions for a shell'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore lab server agent proxy lab-init lab-door completions version exit-codes gen help" -f -a "version" -d 'Show the version of this binary and, where one is known, of the cluster'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore lab server agent proxy lab-init lab-door completions version exit-codes gen help" -f -a "exit-codes" -d 'List the exit codes'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore lab server agent proxy lab-init lab-door completions version exit-codes gen help" -f -a "gen" -d 'Print generated files'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore lab server agent proxy lab-init lab-door completions version exit-codes gen help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_subcommand_from image" -f -a "build" -d 'Build an image from files, the same bytes from the same files each time'
 complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_subcommand_from image" -f -a "push" -d 'Push an image of this machine into the cluster\'s registry'
 complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_subcommand_from image" -f -a "pull" -d 'Pull an image of the cluster\'s registry to this machine'
@@ -704,11 +897,26 @@ complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_
 complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_subcommand_from host" -f -a "show" -d 'Show a host'
 complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_subcommand_from host" -f -a "drain" -d 'Move everything off a host, replacements first'
 complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_subcommand_from host" -f -a "undrain" -d 'Let a host take instances again'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_subcommand_from host" -f -a "token" -d 'Make, list and revoke tokens with which machines join'
 complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_subcommand_from host" -f -a "label" -d 'Change labels of a host'
 complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_subcommand_from registry" -f -a "add" -d 'Say how to reach a registry; a registry that is known is changed'
 complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_subcommand_from registry" -f -a "list" -d 'List registries, without passwords'
 complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_subcommand_from registry" -f -a "remove" -d 'Forget a registry'
 complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_subcommand_from event" -f -a "list" -d 'List events, the oldest first'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_subcommand_from lab" -f -a "up" -d 'Make a lab and start its machines'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_subcommand_from lab" -f -a "status" -d 'List the machines of a lab'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_subcommand_from lab" -f -a "kill" -d 'Kill machines as by power loss, or processes'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_subcommand_from lab" -f -a "freeze" -d 'Stop machines or processes where they are'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_subcommand_from lab" -f -a "thaw" -d 'Let what is frozen go on'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_subcommand_from lab" -f -a "restart" -d 'Start what is dead; a machine that runs is killed before'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_subcommand_from lab" -f -a "cut" -d 'Cut the links between two machines'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_subcommand_from lab" -f -a "loss" -d 'Lose packets at random between two machines'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_subcommand_from lab" -f -a "heal" -d 'End all cuts and losses'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_subcommand_from lab" -f -a "migrate" -d 'Move a machine to another hypervisor while it runs'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_subcommand_from lab" -f -a "shell" -d 'Run a shell, or a command, on a machine'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_subcommand_from lab" -f -a "run" -d 'Run a command as an outside client on the lab\'s network'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_subcommand_from lab" -f -a "env" -d 'Print what a shell needs to reach the lab\'s cluster from this machine'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_subcommand_from lab" -f -a "down" -d 'Remove a lab with everything that runs in it'
 complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_subcommand_from gen" -f -a "openapi" -d 'The OpenAPI document'
 complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_subcommand_from gen" -f -a "schema" -d 'The JSON schema of manifests'
 complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_subcommand_from gen" -f -a "cli" -d 'The reference of the command line'

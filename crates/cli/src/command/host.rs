@@ -32,6 +32,8 @@ pub(crate) enum Arguments {
         /// Its name
         host: HostId,
     },
+    /// Make, list and revoke tokens with which machines join
+    Token(super::join_token::Arguments),
     /// Change labels of a host
     Label {
         /// Its name
@@ -60,6 +62,7 @@ pub(crate) fn run(session: &Session, arguments: Arguments) -> Result<ExitCode, F
             let host = session.ask(async |client| client.undrain_host(&host).await)?;
             session.changed(&host, &format!("host {} takes instances again", host.name))
         }
+        Arguments::Token(arguments) => super::join_token::run(session, arguments),
         Arguments::Label { host, labels } => {
             let changes = labels.iter().map(|text| change(text)).collect::<Result<Vec<_>, _>>()?;
             let changed = session.ask(async |client| {

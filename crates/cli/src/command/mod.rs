@@ -13,6 +13,7 @@ mod follow;
 mod generate;
 mod host;
 mod image;
+mod join_token;
 mod known;
 mod lab;
 mod login;

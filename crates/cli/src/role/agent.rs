@@ -1,4 +1,8 @@
-//! `freehold agent`: the host side.
+//! `freehold agent`: the host side. A machine joins once; from then on its data directory says all
+//! there is to know, and flags go before it.
+
+mod file;
+mod join;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -17,33 +21,35 @@ use crate::failure::Failure;
 /// Run the agent of a host
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// On disk: images, documents, logs
+    #[command(flatten)]
+    pub join: join::Joining,
+    /// On disk: what joining gave, images, documents, logs
     #[arg(long, value_name = "DIR")]
     pub data: PathBuf,
     /// On tmpfs: bundles, namespaces, sockets
     #[arg(long, value_name = "DIR")]
-    pub run_dir: PathBuf,
+    pub run_dir: Option<PathBuf>,
     /// Names everything of this installation on the machine: 1 to 8 of a-z and 0-9
     #[arg(long, value_name = "SLUG")]
-    pub slug: Slug,
+    pub slug: Option<Slug>,
     /// The host's name, as in its certificate
     #[arg(long, value_name = "NAME")]
-    pub host: HostId,
+    pub host: Option<HostId>,
     /// A server; may be repeated
-    #[arg(long = "server", value_name = "HOST:PORT", required = true)]
+    #[arg(long = "server", value_name = "HOST:PORT")]
     pub servers: Vec<String>,
     /// The cluster's authorities, PEM
     #[arg(long, value_name = "FILE")]
-    pub authorities: PathBuf,
+    pub authorities: Option<PathBuf>,
     /// The host's certificate, PEM
     #[arg(long, value_name = "FILE")]
-    pub certificate: PathBuf,
+    pub certificate: Option<PathBuf>,
     /// That certificate's key, PEM
     #[arg(long, value_name = "FILE")]
-    pub key: PathBuf,
+    pub key: Option<PathBuf>,
     /// The addresses of this host's instances, a /24
     #[arg(long, value_name = "CIDR")]
-    pub subnet: Ipv4Net,
+    pub subnet: Option<Ipv4Net>,
     /// The failure domain it stands in, outermost first, e.g. rack-3/hypervisor-12
     #[arg(long, value_name = "PATH")]
     pub domain: Option<DomainPath>,
@@ -65,10 +71,10 @@ pub(crate) struct Arguments {
     pub probe_port: u16,
     /// The addresses of all instances of the cluster
     #[arg(long, value_name = "CIDR")]
-    pub instance_range: Ipv4Net,
+    pub instance_range: Option<Ipv4Net>,
     /// The addresses of services
     #[arg(long, value_name = "CIDR")]
-    pub service_range: Ipv4Net,
+    pub service_range: Option<Ipv4Net>,
     /// Where the ingress serves plain HTTP
     #[arg(long, value_name = "ADDRESS")]
     pub http: Option<SocketAddr>,
@@ -82,38 +88,98 @@ pub(crate) struct Arguments {
     pub supervised: Supervised,
 }
 
-/// Runs an agent until SIGTERM.
+/// Runs an agent until SIGTERM, after joining where that is asked for.
 pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     arguments.supervised.follow()?;
-    start_log();
-    let authorities = pki::CaBundle::load(&arguments.authorities)?;
-    let access_log = arguments.data.join("access.log").to_string_lossy().into_owned();
-    let options = agent::Options {
-        data_dir: arguments.data,
-        run_dir: arguments.run_dir,
-        slug: arguments.slug,
-        host: arguments.host,
-        servers: arguments.servers,
-        ca_pem: authorities.to_pem(),
-        certificate: arguments.certificate,
-        key: arguments.key,
-        subnet: arguments.subnet,
-        domain: arguments.domain,
-        address: arguments.address,
-        overlay: arguments.overlay,
-        overlay_port: arguments.overlay_port,
-        vip_port: arguments.vip_port,
-        cluster: arguments.instance_range,
-        services: arguments.service_range,
-        http: arguments.http,
-        https: arguments.https,
-        exe: PathBuf::from("/proc/self/exe"),
-        shim_args: vec!["shim".to_owned()],
-        proxy_args: vec!["proxy".to_owned(), "--access-log".to_owned(), access_log],
-        ephemeral: arguments.ephemeral,
-        probe: arguments.address.map(|ip| SocketAddr::new(ip.into(), arguments.probe_port)),
-        capacity: None,
+    if arguments.join.print_unit {
+        print!("{}", super::unit::agent(&super::unit::this_program()?, &arguments.data)?);
+        return Ok(ExitCode::SUCCESS);
+    }
+    let known = match file::AgentFile::load(&arguments.data)? {
+        Some(known) if arguments.join.replace => join::run(&arguments, Some(&known))?,
+        Some(known) => known,
+        None if arguments.join.asked() => join::run(&arguments, None)?,
+        None => return start(given(arguments)?),
     };
+    if arguments.join.join_only {
+        return Ok(ExitCode::SUCCESS);
+    }
+    start(known.complete(arguments)?)
+}
+
+/// What was typed, when nothing is known from joining: then all of it must be there.
+fn given(arguments: Arguments) -> Result<agent::Options, Failure> {
+    let missing = |flag: &str| {
+        let data = arguments.data.display();
+        Failure::invalid(format!("start the agent: {data} has not joined, and --{flag} is missing"))
+            .hint("join a cluster first: freehold agent --join ADDRESS --token TOKEN --data DIR")
+    };
+    let plain = Plain {
+        run_dir: arguments.run_dir.clone().ok_or_else(|| missing("run-dir"))?,
+        slug: arguments.slug.clone().ok_or_else(|| missing("slug"))?,
+        host: arguments.host.clone().ok_or_else(|| missing("host"))?,
+        authorities: arguments.authorities.clone().ok_or_else(|| missing("authorities"))?,
+        certificate: arguments.certificate.clone().ok_or_else(|| missing("certificate"))?,
+        key: arguments.key.clone().ok_or_else(|| missing("key"))?,
+        subnet: arguments.subnet.ok_or_else(|| missing("subnet"))?,
+        instances: arguments.instance_range.ok_or_else(|| missing("instance-range"))?,
+        services: arguments.service_range.ok_or_else(|| missing("service-range"))?,
+        data: arguments.data.clone(),
+    };
+    if arguments.servers.is_empty() {
+        return Err(missing("server"));
+    }
+    plain.options(arguments)
+}
+
+/// What an agent cannot do without.
+struct Plain {
+    data: PathBuf,
+    run_dir: PathBuf,
+    slug: Slug,
+    host: HostId,
+    authorities: PathBuf,
+    certificate: PathBuf,
+    key: PathBuf,
+    subnet: Ipv4Net,
+    instances: Ipv4Net,
+    services: Ipv4Net,
+}
+
+impl Plain {
+    fn options(self, arguments: Arguments) -> Result<agent::Options, Failure> {
+        let access_log = self.data.join("access.log").to_string_lossy().into_owned();
+        Ok(agent::Options {
+            data_dir: self.data,
+            run_dir: self.run_dir,
+            slug: self.slug,
+            host: self.host,
+            servers: arguments.servers,
+            ca_pem: pki::CaBundle::load(&self.authorities)?.to_pem(),
+            certificate: self.certificate,
+            key: self.key,
+            subnet: self.subnet,
+            domain: arguments.domain,
+            address: arguments.address,
+            overlay: arguments.overlay,
+            overlay_port: arguments.overlay_port,
+            vip_port: arguments.vip_port,
+            cluster: self.instances,
+            services: self.services,
+            http: arguments.http,
+            https: arguments.https,
+            exe: PathBuf::from("/proc/self/exe"),
+            shim_args: vec!["shim".to_owned()],
+            proxy_args: vec!["proxy".to_owned(), "--access-log".to_owned(), access_log],
+            ephemeral: arguments.ephemeral,
+            probe: arguments.address.map(|ip| SocketAddr::new(ip.into(), arguments.probe_port)),
+            capacity: None,
+        })
+    }
+}
+
+fn start(options: agent::Options) -> Result<ExitCode, Failure> {
+    start_log();
     runtime()?.block_on(async {
         let stop = stop_signal()?;
         finished(Box::pin(agent::run(options, stop.cancelled_owned())).await)

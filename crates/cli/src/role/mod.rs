@@ -5,4 +5,5 @@ pub(crate) mod agent;
 mod process;
 pub(crate) mod proxy;
 pub(crate) mod server;
+mod unit;
 pub(crate) mod up;

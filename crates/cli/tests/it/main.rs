@@ -4,6 +4,7 @@
 
 mod help;
 mod images;
+mod joining;
 mod offline;
 mod up;
 mod world;

@@ -233,14 +233,14 @@ pub(super) fn reachable(listening: SocketAddr) -> SocketAddr {
 }
 
 /// Names everything of an installation on the machine: a hash of its data directory's path.
-fn slug(data: &Path) -> Slug {
+pub(in crate::role) fn slug(data: &Path) -> Slug {
     use std::os::unix::ffi::OsStrExt;
     let hash = image::Digest::of(data.as_os_str().as_bytes()).hex();
     Slug::new(&hash[..SLUG_LENGTH]).expect("six hex digits are a slug")
 }
 
 /// A host's name from a machine's: its first label, as far as it is one.
-fn host_from(machine: &str) -> HostId {
+pub(in crate::role) fn host_from(machine: &str) -> HostId {
     let first = machine.split('.').next().unwrap_or_default().to_ascii_lowercase();
     let allowed = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
     let mut name: String = first.chars().map(allowed).collect();

@@ -18,4 +18,6 @@ mod supervise;
 
 pub(crate) use arguments::Arguments;
 pub(crate) use installation::quoted;
+pub(super) use installation::{host_from, slug};
+pub(super) use run::machine;
 pub(crate) use run::run;

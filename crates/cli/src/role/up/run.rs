@@ -30,7 +30,7 @@ const RENEW_EVERY: Duration = Duration::from_secs(3600);
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     preflight::check_root()?;
     let data = lock::make_directory(&arguments.data)?;
-    let machine = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let machine = machine();
     let it = Installation::of(arguments, &data, &machine)?;
     let lock = lock::take(&data)?;
     for warning in preflight::check(&it)? {
@@ -44,6 +44,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         .build()
         .map_err(|e| Failure::io("start the runtime", &e))?;
     runtime.block_on(Box::pin(supervise(&it, &lock, &machine, arguments.verbose)))
+}
+
+/// The machine's own name.
+pub(in crate::role) fn machine() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
 /// The signals that end all.
