@@ -31,6 +31,7 @@ mod route;
 mod secret;
 mod source;
 mod status;
+mod store;
 mod team;
 mod token;
 mod version;

@@ -6,8 +6,8 @@ use clap::{Parser, Subcommand};
 
 use super::{
     app, backup, cert, check, completions, deploy, environment, event, generate, host, image, lab,
-    login, logs, promote, ps, registry, release, restore, rollback, route, secret, status, team,
-    token, version,
+    login, logs, promote, ps, registry, release, restore, rollback, route, secret, status, store,
+    team, token, version,
 };
 use crate::connect::{Session, print_out};
 use crate::exit::Exit;
@@ -80,6 +80,8 @@ pub(crate) enum Command {
     Backup(backup::Arguments),
     Restore(restore::Arguments),
     #[command(subcommand)]
+    Store(store::Arguments),
+    #[command(subcommand)]
     Lab(Box<lab::Arguments>),
     Server(Box<role::server::Arguments>),
     Agent(Box<role::agent::Arguments>),
@@ -130,6 +132,7 @@ pub(crate) fn dispatch(cli: Cli, terminal: Terminal) -> Result<ExitCode, Failure
         Command::Event(arguments) => event::run(&session, arguments),
         Command::Backup(arguments) => backup::run(&session, &arguments),
         Command::Restore(arguments) => restore::run(&session, &arguments),
+        Command::Store(arguments) => store::run(&session, &arguments),
         Command::Lab(arguments) => lab::run(&session, *arguments),
         Command::Hidden(arguments) => lab::run_hidden(&arguments),
         Command::Completions(arguments) => completions::run(&arguments),

@@ -5,6 +5,7 @@
 mod help;
 mod images;
 mod joining;
+mod moving;
 mod offline;
 mod up;
 mod world;
