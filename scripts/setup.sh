@@ -7,7 +7,8 @@ cd "$(dirname "$0")/.."
 # The one list of packages. JVM images are tested where a Java runtime is installed already.
 build=(gcc libc6-dev pkg-config libseccomp-dev protobuf-compiler libprotobuf-dev)
 run=(nftables iproute2 curl etcd-server)
-test=(etcd-server runc busybox-static skopeo podman nghttp2-client curl openssl redis-server nginx python3)
+test=(etcd-server runc busybox-static skopeo podman nghttp2-client curl openssl redis-server nginx
+    python3)
 bench=(busybox-static crun runc docker.io haproxy nginx wrk python3-venv)
 
 say() { echo "setup: $*" >&2; }
