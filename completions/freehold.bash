@@ -106,6 +106,9 @@ _freehold() {
             freehold,status)
                 cmd="freehold__subcmd__status"
                 ;;
+            freehold,store)
+                cmd="freehold__subcmd__store"
+                ;;
             freehold,team)
                 cmd="freehold__subcmd__team"
                 ;;
@@ -322,6 +325,9 @@ _freehold() {
             freehold__subcmd__help,status)
                 cmd="freehold__subcmd__help__subcmd__status"
                 ;;
+            freehold__subcmd__help,store)
+                cmd="freehold__subcmd__help__subcmd__store"
+                ;;
             freehold__subcmd__help,team)
                 cmd="freehold__subcmd__help__subcmd__team"
                 ;;
@@ -492,6 +498,9 @@ _freehold() {
                 ;;
             freehold__subcmd__help__subcmd__secret,set)
                 cmd="freehold__subcmd__help__subcmd__secret__subcmd__set"
+                ;;
+            freehold__subcmd__help__subcmd__store,move)
+                cmd="freehold__subcmd__help__subcmd__store__subcmd__move"
                 ;;
             freehold__subcmd__help__subcmd__team,create)
                 cmd="freehold__subcmd__help__subcmd__team__subcmd__create"
@@ -799,6 +808,18 @@ _freehold() {
             freehold__subcmd__secret__subcmd__help,set)
                 cmd="freehold__subcmd__secret__subcmd__help__subcmd__set"
                 ;;
+            freehold__subcmd__store,help)
+                cmd="freehold__subcmd__store__subcmd__help"
+                ;;
+            freehold__subcmd__store,move)
+                cmd="freehold__subcmd__store__subcmd__move"
+                ;;
+            freehold__subcmd__store__subcmd__help,help)
+                cmd="freehold__subcmd__store__subcmd__help__subcmd__help"
+                ;;
+            freehold__subcmd__store__subcmd__help,move)
+                cmd="freehold__subcmd__store__subcmd__help__subcmd__move"
+                ;;
             freehold__subcmd__team,create)
                 cmd="freehold__subcmd__team__subcmd__create"
                 ;;
@@ -854,7 +875,7 @@ _freehold() {
 
     case "${cmd}" in
         freehold)
-            opts="-o -h -V --output --context --help --version up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore lab server agent proxy lab-init lab-door completions version exit-codes gen help"
+            opts="-o -h -V --output --context --help --version up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore store lab server agent proxy lab-init lab-door completions version exit-codes gen help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -880,7 +901,7 @@ _freehold() {
             return 0
             ;;
         freehold__subcmd__agent)
-            opts="-o -h --join --token --token-file --name --label --replace --join-only --print-unit --data --run-dir --slug --host --server --authorities --certificate --key --subnet --domain --address --overlay --overlay-port --probe-port --instance-range --service-range --http --https --ephemeral --supervised-by --output --context --help"
+            opts="-o -h --join --token --token-file --name --label --replace --join-only --print-unit --data --run-dir --slug --host --server --authorities --certificate --key --subnet --domain --address --overlay --overlay-port --vip-port --probe-port --instance-range --service-range --http --https --ephemeral --supervised-by --output --context --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -955,6 +976,10 @@ _freehold() {
                     return 0
                     ;;
                 --overlay-port)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --vip-port)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -2014,7 +2039,7 @@ _freehold() {
             return 0
             ;;
         freehold__subcmd__help)
-            opts="up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore lab server agent proxy lab-init lab-door completions version exit-codes gen help"
+            opts="up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore store lab server agent proxy lab-init lab-door completions version exit-codes gen help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3178,6 +3203,34 @@ _freehold() {
         freehold__subcmd__help__subcmd__status)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        freehold__subcmd__help__subcmd__store)
+            opts="move"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        freehold__subcmd__help__subcmd__store__subcmd__move)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -5882,7 +5935,7 @@ _freehold() {
             return 0
             ;;
         freehold__subcmd__server)
-            opts="-o -h --data --cluster --name --api --certificate --key --authorities --authority --admin-token --instance-range --service-range --https-port --supervised-by --output --context --help"
+            opts="-o -h --data --cluster --name --address --api --certificate --key --authorities --authority --admin-token --instance-range --service-range --https-port --etcd --supervised-by --output --context --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -5897,6 +5950,10 @@ _freehold() {
                     return 0
                     ;;
                 --name)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --address)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -5936,6 +5993,10 @@ _freehold() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --etcd)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --supervised-by)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -5966,6 +6027,132 @@ _freehold() {
                 return 0
             fi
             case "${prev}" in
+                --output)
+                    COMPREPLY=($(compgen -W "table json yaml" -- "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -W "table json yaml" -- "${cur}"))
+                    return 0
+                    ;;
+                --context)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        freehold__subcmd__store)
+            opts="-o -h --output --context --help move help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --output)
+                    COMPREPLY=($(compgen -W "table json yaml" -- "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -W "table json yaml" -- "${cur}"))
+                    return 0
+                    ;;
+                --context)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        freehold__subcmd__store__subcmd__help)
+            opts="move help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        freehold__subcmd__store__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        freehold__subcmd__store__subcmd__help__subcmd__move)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        freehold__subcmd__store__subcmd__move)
+            opts="-o -h --from --to-etcd --from-etcd --to --certificate --key --authorities --prefix --output --context --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --from)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --to-etcd)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --from-etcd)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --to)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --certificate)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --key)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --authorities)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --prefix)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --output)
                     COMPREPLY=($(compgen -W "table json yaml" -- "${cur}"))
                     return 0

@@ -2,8 +2,8 @@
 //!
 //! A machine dies as by power loss. A process that is killed sends FIN within a millisecond, a dead
 //! machine sends nothing: so it is made silent first, both ways and with all others of the same
-//! call in one transaction; that moment counts. Then its processes are killed, and what was not on its
-//! disk goes with its namespaces and cgroups.
+//! call in one transaction; that moment counts. Then its processes are killed, and what was not on
+//! its disk goes with its namespaces and cgroups.
 
 use std::collections::BTreeSet;
 use std::fs::File;

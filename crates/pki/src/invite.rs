@@ -1,5 +1,5 @@
-//! The token with which a machine joins a cluster. Its text carries the fingerprint of the cluster's
-//! authority, so that the joiner knows whom it talks to before it shows the token.
+//! The token with which a machine joins a cluster. Its text carries the fingerprint of the
+//! cluster's authority, so that the joiner knows whom it talks to before it shows the token.
 
 use std::fmt;
 use std::str::FromStr;

@@ -72,6 +72,8 @@ pub(super) struct Judge {
 
 impl Judge {
     pub(super) fn new(core: &Core, term: Term) -> Self {
+        // What an earlier term believed is no evidence.
+        core.servers.believe(BTreeMap::new());
         Self {
             times: ProbeTimes::default(),
             changes: core.agents.gathered.changes(),

@@ -1,21 +1,25 @@
 //! The planner's controller: from what is known to tables, a plan, its writes, and what agents are
 //! sent. It decides nothing itself.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use api::assignment::Assignment;
 use api::deployment::Deployment;
 use api::event::Event;
-use api::id::InstanceId;
+use api::id::{HostId, InstanceId};
+use api::liveness::Liveness;
 use api::time::Timestamp;
 use async_trait::async_trait;
 use plan::lint::lint;
+use plan::liveness::{Budget, safe_mode};
 use plan::reconcile::{Ids, Outcome, reconcile};
+use plan::restart::Moment;
 use plan::snapshot::Snapshot;
 use store::{Compare, Op, Revision};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::driver::Controller;
 use super::tables::Publisher;
@@ -32,6 +36,10 @@ pub(super) struct Planner {
     publisher: Publisher,
     changes: watch::Receiver<Revision>,
     reports: watch::Receiver<()>,
+    believed: watch::Receiver<BTreeMap<HostId, Liveness>>,
+    /// What may be replaced while the cluster is in safe mode.
+    budget: Budget,
+    began: Instant,
     wake_at: Option<Timestamp>,
 }
 
@@ -47,8 +55,33 @@ impl Planner {
             ids: Ids::new(seed),
             changes: core.cache.changes(),
             reports: core.agents.gathered.changes(),
+            believed: core.servers.believed(),
+            budget: Budget::default(),
+            began: Instant::now(),
             wake_at: None,
         }
+    }
+
+    /// This process's monotonic clock.
+    fn moment(&self) -> Moment {
+        Moment(u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX))
+    }
+
+    /// Adds what is believed of hosts, and in safe mode how much may still be replaced; gives when
+    /// that becomes more.
+    fn believe(&mut self, snapshot: &mut Snapshot, at: Timestamp) -> Option<Timestamp> {
+        for (host, liveness) in self.believed.borrow_and_update().iter() {
+            match liveness {
+                Liveness::Suspect => snapshot.suspects.insert(host.clone()),
+                Liveness::CutOff => snapshot.cut_off.insert(host.clone()),
+                Liveness::Alive | Liveness::Down => false,
+            };
+        }
+        safe_mode(&snapshot.hosts, None)?;
+        let now = self.moment();
+        let instances = u32::try_from(snapshot.entries().count()).unwrap_or(u32::MAX);
+        snapshot.safe_mode = Some(self.budget.left(instances, now));
+        self.budget.more_at().map(|more| at.after(more.since(now)))
     }
 
     /// Carries a plan out in its order; gives the last revision written.
@@ -152,10 +185,11 @@ impl Controller for Planner {
     }
 
     async fn changed(&mut self, _: &Core) {
-        // Both are cancel-safe: they only tell that something changed.
+        // All are cancel-safe: they only tell that something changed.
         tokio::select! {
             _ = self.changes.changed() => {}
             _ = self.reports.changed() => {}
+            _ = self.believed.changed() => {}
         }
     }
 
@@ -169,6 +203,7 @@ impl Controller for Planner {
         let view = core.view();
         let at = now();
         let mut snapshot = core.snapshot(&view, &mut self.specs);
+        let more = self.believe(&mut snapshot, at);
         self.publisher.publish(core, &view, &snapshot, at);
         snapshot.in_service = self.publisher.tracker.in_service();
         let asked = known(&snapshot);
@@ -177,7 +212,7 @@ impl Controller for Planner {
         self.publisher.tracker.retain(|instance| asked.contains(instance));
 
         let outcome = reconcile(&snapshot, at, &mut self.ids);
-        self.wake_at = [outcome.wake_at, settles].into_iter().flatten().min();
+        self.wake_at = [outcome.wake_at, settles, more].into_iter().flatten().min();
         *core.planning.lock() = Planning { report: outcome.report.clone(), at };
         if outcome.is_empty() {
             return Ok(String::new());
@@ -186,6 +221,7 @@ impl Controller for Planner {
             let all: Vec<String> = violations.iter().map(ToString::to_string).collect();
             return Err(format!("a plan breaks its rules and is not written: {}", all.join("; ")));
         }
+        self.budget.spend(outcome.replaced, self.moment());
         let written = self.execute(core, &view, &outcome).await;
         let revision = written.map_err(|error| error.to_string())?;
         if let Some(revision) = revision {

@@ -45,8 +45,8 @@ pub(crate) struct Named {
 /// Rehearse on a cluster of many machines inside this one
 ///
 /// Each machine of a lab has its own processes, network, mounts and limits, and runs the real
-/// server or agent. Machines die as by power loss, and links between them are cut. A lab has no way out of
-/// this machine, and `freehold lab down` leaves nothing behind. It needs root, nft and ip.
+/// server or agent. Machines die as by power loss, and links between them are cut. A lab has no way
+/// out of this machine, and `freehold lab down` leaves nothing behind. It needs root, nft and ip.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Arguments {
     /// Make a lab and start its machines

@@ -1,3 +1,5 @@
+//! Which members are added, replaced and promoted, and which never.
+
 use std::path::PathBuf;
 
 use super::*;

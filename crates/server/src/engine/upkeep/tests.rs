@@ -1,3 +1,5 @@
+//! Who is defragmented when: one at a time, the leader last.
+
 use super::*;
 
 fn seen(id: u64, leader: u64, megabytes: Option<(u64, u64)>) -> Seen {
