@@ -26,7 +26,8 @@ pub struct Instance {
     pub host: HostId,
     /// The failure domain of that host.
     pub domain: String,
-    /// What it is doing; `draining` is added by what is wanted of it.
+    /// What it is doing; `draining` is added by what is wanted of it, `lost` when its host is taken
+    /// for dead.
     pub state: String,
     /// Its address.
     pub address: Ipv4Addr,
@@ -48,6 +49,7 @@ impl Instance {
     #[must_use]
     pub fn join(host: &Host, entry: &Entry, status: Option<&InstanceStatus>) -> Self {
         let state = match (entry.wanted, status.map(|s| s.state)) {
+            _ if host.is_down() => "lost",
             (_, None) => "assigned",
             (Wanted::Drain, Some(InstanceState::Healthy | InstanceState::Unhealthy)) => "draining",
             (_, Some(InstanceState::Preparing)) => "preparing",
@@ -68,9 +70,9 @@ impl Instance {
             state: state.to_owned(),
             address: entry.address,
             restarts: status.map_or(0, |s| s.restarts),
-            pid: status.and_then(|s| s.pid),
+            pid: status.and_then(|s| s.pid).filter(|_| !host.is_down()),
             exit_cause: status.and_then(|s| s.last_exit.as_ref()).map(|e| e.cause.to_string()),
-            since: status.map(|s| s.since),
+            since: host.down_since.or(status.map(|s| s.since)),
             message: status.map(|s| s.message.clone()).unwrap_or_default(),
         }
     }

@@ -218,13 +218,7 @@ fn cgroup_of(pid: u32) -> PathBuf {
 fn a_host_dies_as_by_power_loss_and_down_leaves_nothing() {
     let arguments = ["--hosts", "4", "--hypervisors", "2", "--racks", "1"];
     let Some(lab) = Lab::up(&arguments) else { return };
-    let add = format!("{}:/hello", hello().display());
-    let base = ["image", "build", "--base", "scratch", "--add", &add, "--command", "/hello"];
-    lab.must(&[&base[..], &["--tag", "hello:1"]].concat());
-    lab.outside(&["image", "push", "hello:1"]);
-    fs::write(lab.base.path().join("hello.toml"), MANIFEST).unwrap();
-    lab.outside(&["team", "create", "demo"]);
-    lab.outside(&["deploy", "-f", "hello.toml", "--image", "hello:1", "--wait"]);
+    lab.deploy();
     let rows: Value =
         serde_json::from_str(&lab.outside(&["ps", "hello", "--env", "staging", "-o", "json"]))
             .unwrap();
@@ -271,6 +265,77 @@ fn a_host_dies_as_by_power_loss_and_down_leaves_nothing() {
         if back { Ok(()) } else { Err("not connected".into()) }
     });
     check_down(&lab);
+}
+
+/// The instances of the app as their hosts report them, sorted: instance, host, state, pid.
+type Rows = Vec<(String, String, String, Option<u64>)>;
+
+impl Lab {
+    fn deploy(&self) {
+        let add = format!("{}:/hello", hello().display());
+        let base = ["image", "build", "--base", "scratch", "--add", &add, "--command", "/hello"];
+        self.must(&[&base[..], &["--tag", "hello:1"]].concat());
+        self.outside(&["image", "push", "hello:1"]);
+        fs::write(self.base.path().join("hello.toml"), MANIFEST).unwrap();
+        self.outside(&["team", "create", "demo"]);
+        self.outside(&["deploy", "-f", "hello.toml", "--image", "hello:1", "--wait"]);
+    }
+
+    fn rows(&self) -> Rows {
+        let text = self.outside(&["ps", "hello", "--env", "staging", "-o", "json"]);
+        let rows: Value = serde_json::from_str(&text).unwrap();
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let row = |row: &Value| {
+            (text(&row["instance"]), text(&row["host"]), text(&row["state"]), row["pid"].as_u64())
+        };
+        rows.as_array().unwrap().iter().map(row).collect()
+    }
+}
+
+fn healthy(rows: &Rows) -> Rows {
+    rows.iter().filter(|row| row.2 == "healthy").cloned().collect()
+}
+
+#[test]
+fn a_dead_hosts_work_goes_elsewhere_and_a_host_that_is_cut_off_keeps_its_own() {
+    let Some(lab) = Lab::up(&["--hosts", "5", "--hypervisors", "5"]) else { return };
+    lab.deploy();
+    let before = lab.rows();
+    assert_eq!(healthy(&before).len(), 4, "{before:?}");
+
+    // The server hears it no more, other hosts do.
+    let apart: Vec<&String> =
+        before.iter().map(|row| &row.1).filter(|host| *host != "host-1").collect();
+    let (cut, dead) = (apart[0].clone(), apart[1].clone());
+    lab.must(&["lab", "cut", &cut, "host-1"]);
+    lab.wait("the server to miss it", |lab| {
+        let hosts: Value = serde_json::from_str(&lab.outside(&["host", "list", "-o", "json"]))
+            .map_err(|error| error.to_string())?;
+        let mut rows = hosts.as_array().unwrap().iter();
+        let gone = rows.any(|row| row["name"] == cut.as_str() && row["connected"] == false);
+        if gone { Ok(()) } else { Err("still connected".into()) }
+    });
+    assert_eq!(lab.rows(), before, "what is cut off is left alone");
+    lab.must(&["lab", "heal"]);
+
+    lab.must(&["lab", "kill", &dead]);
+    lab.wait("the dead host's work to run elsewhere", |lab| {
+        let rows = lab.rows();
+        let moved = healthy(&rows).len() == 4 && healthy(&rows).iter().all(|row| row.1 != dead);
+        if moved { Ok(()) } else { Err(format!("{rows:?}")) }
+    });
+    let after = lab.rows();
+    for row in before.iter().filter(|row| row.1 != dead) {
+        assert!(after.contains(row), "{row:?} was touched: {after:?}");
+    }
+
+    lab.must(&["lab", "restart", &dead]);
+    lab.wait("the surplus to be weighed", |lab| {
+        let rows = lab.rows();
+        assert!(healthy(&rows).len() >= 4, "fewer than wanted: {rows:?}");
+        if rows.len() == 4 { Ok(()) } else { Err(format!("{rows:?}")) }
+    });
+    lab.must(&["lab", "down"]);
 }
 
 /// Kills parts of the lab from outside, takes it down, and looks for anything of it.
