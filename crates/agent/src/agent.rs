@@ -23,7 +23,7 @@ use api::protocol::{Acknowledge, Hello, Place, VERSION};
 use api::registry::Registry;
 use api::release::Image;
 use api::status::HostStatus;
-use pki::{CaBundle, SwappableIdentity};
+use pki::CaBundle;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -32,7 +32,7 @@ use crate::converge::{Clock, Containers, Converger, Documents, Paths, Prepared, 
 use crate::failure::told;
 use crate::images::{Images, ImagesError, Origins};
 use crate::ingress::{Ingress, IngressOptions, ProxyCommand, Traffic};
-use crate::link::{Dialer, Uplink};
+use crate::link::{Dialer, Servers, Uplink};
 use crate::network::{Between, LocalInstance, Network, NetworkOptions, Wanted};
 use crate::probe::Service;
 use crate::runtime::{DriverKind, HostRuntime, RuntimeOptions, ShimCommand};
@@ -66,6 +66,7 @@ struct Kept {
     registries: Option<Vec<Registry>>,
     vips: Option<VipTable>,
     observe: Option<Observe>,
+    servers: Option<Vec<String>>,
     status: Option<HostStatus>,
 }
 
@@ -106,6 +107,11 @@ fn load(vault: &Vault) -> Result<Kept, AgentError> {
             tracing::warn!(error = told(&error), "the list of hosts to probe is lost");
             None
         }),
+        // Those of the configuration remain.
+        servers: vault.load("servers").unwrap_or_else(|error| {
+            tracing::warn!(error = told(&error), "the list of servers is lost");
+            None
+        }),
         // Only counts and times: better without than not at all.
         status: vault.load("status").unwrap_or_else(|error| {
             tracing::warn!(error = told(&error), "the last report is lost");
@@ -139,7 +145,9 @@ impl Agent {
         let identity = identity::load(options)?;
         let runtime = Arc::new(open_runtime(options)?);
         let network = start_network(options, &kept, &directory(options, "namespaces")?).await?;
-        let images = Arc::new(open_images(options, data, &authorities, identity.clone(), &kept)?);
+        let servers = watch::Sender::new(servers(options, &kept));
+        let origins = Origins::new(&servers.borrow().all(), &authorities, identity.clone());
+        let images = Arc::new(open_images(data, origins.map_err(ImagesError::from)?, &kept)?);
         let capacity = capacity::of_host(options, data.root());
         let context = Arc::new(Containers {
             host: options.host.clone(),
@@ -147,11 +155,7 @@ impl Agent {
             runtime: runtime.clone(),
             images: images.clone(),
             network: network.clone(),
-            paths: Paths {
-                instances: directory(options, "instances")?,
-                logs: data.logs(),
-                scratch: data.scratch(),
-            },
+            paths: paths(options, data)?,
             starts: Semaphore::new(Containers::starts_at_once()),
             prepared: Prepared::default(),
         });
@@ -180,6 +184,7 @@ impl Agent {
         agent.tasks.spawn(converger.run(order_queue, used, agent.resting.clone()));
         let (observe, observed) = agent.probe(options, kept.observe).await?;
         let (acknowledge, acknowledged) = watch::channel(Acknowledge::default());
+        let listed = servers.subscribe();
         let dispatcher = Dispatcher {
             orders,
             network,
@@ -192,6 +197,7 @@ impl Agent {
             vault: vault.clone(),
             acknowledge,
             observe,
+            servers,
         };
         let tables = (kept.network.unwrap_or_default(), kept.ingress);
         let reported = (status.clone(), acknowledged, observed);
@@ -201,7 +207,7 @@ impl Agent {
         if let Some(proxy) = options.http.or(options.https) {
             agent.spawn(watch_proxy(proxy, able));
         }
-        agent.spawn(identity::refresh(options.clone(), identity));
+        agent.spawn(identity::refresh(options.clone(), listed, identity));
         agent.tasks.close();
         Ok(agent)
     }
@@ -215,6 +221,7 @@ impl Agent {
         (status, acknowledge, observed): Reported,
     ) {
         let dialer = dispatcher.dialer.clone();
+        let servers = dispatcher.servers.subscribe();
         let (down, documents) = mpsc::channel(DOCUMENTS);
         self.spawn(dispatcher.run(documents, tables));
         let hello = Hello {
@@ -232,8 +239,7 @@ impl Agent {
         let none = || watch::channel(Traffic::default()).1;
         let traffic = self.ingress.as_ref().map_or_else(none, |ingress| ingress.traffic());
         let uplink = Uplink { hello, status, acknowledge, traffic, observed, down };
-        let servers = options.servers.clone();
-        self.spawn(crate::link::run(dialer, servers, uplink, self.ending.clone()));
+        self.spawn(crate::link::run(dialer, servers, uplink));
     }
 
     /// Answers probes and probes others, where other hosts can reach this one.
@@ -295,6 +301,15 @@ fn directory(options: &Options, name: &str) -> Result<PathBuf, AgentError> {
     }
 }
 
+fn paths(options: &Options, data: &DataDirectory) -> Result<Paths, AgentError> {
+    let instances = directory(options, "instances")?;
+    Ok(Paths { instances, logs: data.logs(), scratch: data.scratch() })
+}
+
+fn servers(options: &Options, kept: &Kept) -> Servers {
+    Servers::new(options.servers.clone(), kept.servers.clone().unwrap_or_default())
+}
+
 fn open_runtime(options: &Options) -> Result<HostRuntime, AgentError> {
     Ok(HostRuntime::open(RuntimeOptions {
         state_dir: directory(options, "bundles")?,
@@ -304,15 +319,8 @@ fn open_runtime(options: &Options) -> Result<HostRuntime, AgentError> {
     })?)
 }
 
-fn open_images(
-    options: &Options,
-    data: &DataDirectory,
-    authorities: &CaBundle,
-    identity: Arc<SwappableIdentity>,
-    kept: &Kept,
-) -> Result<Images, AgentError> {
-    let origins = Origins::new(&options.servers, authorities, identity);
-    let images = Images::open(&data.images(), origins.map_err(ImagesError::from)?)?;
+fn open_images(data: &DataDirectory, origins: Origins, kept: &Kept) -> Result<Images, AgentError> {
+    let images = Images::open(&data.images(), origins)?;
     if let Some(registries) = &kept.registries {
         images.set_registries(registries)?;
     }

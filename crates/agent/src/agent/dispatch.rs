@@ -17,7 +17,7 @@ use crate::converge::{Documents, Order, Verdict, judge};
 use crate::failure::told;
 use crate::images::Images;
 use crate::ingress::Ingress;
-use crate::link::{Dialer, send_logs};
+use crate::link::{Dialer, Servers, send_logs};
 use crate::network::Network;
 use crate::state::{Keeper, Vault};
 use crate::vip::Vips;
@@ -39,6 +39,7 @@ pub(super) struct Dispatcher {
     pub vault: Arc<Vault>,
     pub acknowledge: watch::Sender<Acknowledge>,
     pub observe: watch::Sender<Arc<Observe>>,
+    pub servers: watch::Sender<Servers>,
 }
 
 /// The tables in place, or on their way there.
@@ -51,6 +52,7 @@ struct Tables {
     keep_ingress: Keeper<IngressTable>,
     keep_registries: Keeper<Vec<Registry>>,
     keep_observe: Keeper<Observe>,
+    keep_servers: Keeper<Vec<String>>,
     log_requests: Arc<Semaphore>,
     /// One image ahead of need at a time.
     prefetches: Arc<Semaphore>,
@@ -74,6 +76,7 @@ impl Dispatcher {
             keep_ingress: Keeper::start(self.vault.clone(), "ingress"),
             keep_registries: Keeper::start(self.vault.clone(), "registries"),
             keep_observe: Keeper::start(self.vault.clone(), "observe"),
+            keep_servers: Keeper::start(self.vault.clone(), "servers"),
             log_requests: Arc::new(Semaphore::new(LOG_REQUESTS)),
             prefetches: Arc::new(Semaphore::new(1)),
         };
@@ -115,7 +118,14 @@ impl Dispatcher {
             Down::Logs(request) => self.answer_logs(tables, server, request),
             Down::Prefetch(image) => self.prefetch(tables, image),
             Down::Observe(list) => self.take_list(tables, list),
-            Down::Servers { .. } | Down::Store { .. } => {}
+            Down::Servers { servers } => {
+                if self.servers.send_if_modified(|known| known.take(servers)) {
+                    let told = self.servers.borrow().told().to_vec();
+                    tables.keep_servers.keep(Arc::new(told));
+                }
+            }
+            // The link hears it.
+            Down::Store { .. } => {}
         }
     }
 

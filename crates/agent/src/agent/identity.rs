@@ -9,9 +9,11 @@ use api::join::RenewRequest;
 use api::time::Timestamp;
 use client::{Client, ClientError, Config};
 use pki::{CaError, FileError, HostKey, Identity, IdentityError, Renewal, SwappableIdentity};
+use tokio::sync::watch;
 
 use super::options::Options;
 use crate::failure::told;
+use crate::link::Servers;
 
 /// How often the file is looked at; certificates are renewed days before they end.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
@@ -25,11 +27,16 @@ pub(super) fn load(options: &Options) -> Result<Arc<SwappableIdentity>, Identity
 }
 
 /// Keeps the certificate fresh, and takes over what others put in its place; runs until dropped.
-pub(super) async fn refresh(options: Options, identity: Arc<SwappableIdentity>) {
+pub(super) async fn refresh(
+    options: Options,
+    servers: watch::Receiver<Servers>,
+    identity: Arc<SwappableIdentity>,
+) {
     let mut last = written(&options.certificate);
     let mut pause = 0;
     loop {
-        if let Err(error) = renew_when_due(&options, &mut pause).await {
+        let all = servers.borrow().all();
+        if let Err(error) = renew_when_due(&options, all, &mut pause).await {
             tracing::warn!(error = told(&error), "the certificate could not be renewed");
         }
         let now = written(&options.certificate);
@@ -63,7 +70,11 @@ enum RenewError {
 
 /// Asks for the next certificate when it is time. The connection shows no certificate, so an
 /// expired one is no obstacle: the signature of the request proves that the key is here.
-async fn renew_when_due(options: &Options, pause: &mut u32) -> Result<(), RenewError> {
+async fn renew_when_due(
+    options: &Options,
+    addresses: Vec<String>,
+    pause: &mut u32,
+) -> Result<(), RenewError> {
     let present = Identity::load(&options.certificate, &options.key)?;
     let now = jiff::Timestamp::now();
     match present.validity().renewal(now) {
@@ -75,11 +86,8 @@ async fn renew_when_due(options: &Options, pause: &mut u32) -> Result<(), RenewE
         Renewal::Due | Renewal::Expired => {}
     }
     *pause = PAUSE;
-    let client = Client::new(&Config {
-        addresses: options.servers.clone(),
-        token: None,
-        ca_pem: Some(options.ca_pem.clone()),
-    })?;
+    let client =
+        Client::new(&Config { addresses, token: None, ca_pem: Some(options.ca_pem.clone()) })?;
     let key = HostKey::load(&options.key)?;
     let request = RenewRequest {
         certificate_pem: present.certificate_pem(),

@@ -75,6 +75,18 @@ pub enum LinkError {
         #[source]
         source: api::frame::FrameError,
     },
+    /// Not a word for a second.
+    #[error("hear from server {server}: it was silent for too long")]
+    Silent {
+        /// Which.
+        server: String,
+    },
+    /// A server that was tried has no store either.
+    #[error("move to server {server}: it did not say that it has its store")]
+    NoStore {
+        /// Which.
+        server: String,
+    },
     /// The stream ended.
     #[error("speak with server {server}: it closed the stream")]
     Closed {

@@ -1,5 +1,7 @@
-//! The stream: reports up, documents down, over whichever server answers.
+//! One stream to one server: reports up, documents down, until it breaks or falls silent.
 
+use std::convert::Infallible;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,12 +15,11 @@ use http::Request;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout};
-use tokio_util::sync::CancellationToken;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 
-use super::backoff::Backoff;
 use super::body::ChannelBody;
 use super::connect::{Dialer, LinkError};
+use super::silence::{LOOK, Silence};
 
 /// Frames on their way up: a report replaces the one before, so few are enough.
 const FRAMES: usize = 16;
@@ -27,7 +28,7 @@ const FRAMES: usize = 16;
 const COALESCE: Duration = Duration::from_millis(5);
 
 /// How long the head of the server's answer may take.
-const HEAD_WITHIN: Duration = Duration::from_secs(5);
+const HEAD_WITHIN: Duration = Duration::from_secs(2);
 
 /// What goes up and where documents go.
 #[derive(Debug, Clone)]
@@ -46,37 +47,23 @@ pub struct Uplink {
     pub down: mpsc::Sender<(String, Down)>,
 }
 
-/// Holds a stream to one of `servers` (`host:port` each) until shut down.
-pub async fn run(
-    dialer: Dialer,
-    servers: Vec<String>,
-    uplink: Uplink,
-    shutdown: CancellationToken,
-) {
-    let mut backoff = Backoff::default();
-    for server in servers.iter().cycle() {
-        let begun = Instant::now();
-        let error = tokio::select! {
-            () = shutdown.cancelled() => return,
-            Err(error) = hold(&dialer, server, uplink.clone()) => error,
-        };
-        let wait = backoff.wait(begun.elapsed(), rand::random());
-        let error = crate::failure::told(&error);
-        tracing::info!(error, wait_ms = wait.as_millis(), "no stream to a server");
-        tokio::select! {
-            () = shutdown.cancelled() => return,
-            () = sleep(wait) => {}
-        }
-    }
+/// A stream that a server has answered. It runs as long as it is polled.
+pub(super) struct Stream {
+    pub(super) server: String,
+    pub(super) begun: Instant,
+    /// What the server says of its store; none until it says it.
+    pub(super) store: watch::Receiver<Option<bool>>,
+    /// Gives why the stream ended.
+    pub(super) running: Pin<Box<dyn Future<Output = LinkError> + Send>>,
 }
 
-/// Holds one stream until it breaks.
-async fn hold(
+/// Opens a stream to a server; ready once the server has answered.
+pub(super) async fn open(
     dialer: &Dialer,
-    server: &str,
+    server: String,
     uplink: Uplink,
-) -> Result<std::convert::Infallible, LinkError> {
-    let mut sender = dialer.dial(server).await?;
+) -> Result<Stream, LinkError> {
+    let mut sender = dialer.dial(&server).await?;
     let (frames, body) = mpsc::channel(FRAMES);
     let Uplink { hello, mut status, mut acknowledge, traffic, mut observed, down } = uplink;
     // A new server has not heard it.
@@ -85,24 +72,31 @@ async fn hold(
     let first = status.borrow_and_update().clone();
     let in_place = *acknowledge.borrow_and_update();
     for up in [Up::Hello(hello), Up::Status((*first).clone()), Up::Acknowledge(in_place)] {
-        put(server, &frames, &up).await?;
+        put(&server, &frames, &up).await?;
     }
     let request = Request::post(format!("https://{server}/agent/v1/stream"))
         .header(http::header::CONTENT_TYPE, "application/vnd.freehold.frames")
         .body(ChannelBody(body))
-        .map_err(|_| LinkError::Address(server.to_owned()))?;
-    let failed = |source| LinkError::Http { server: server.to_owned(), source };
+        .map_err(|_| LinkError::Address(server.clone()))?;
     let answer = timeout(HEAD_WITHIN, sender.send_request(request)).await;
-    let answer = answer.map_err(|_| LinkError::Timeout { server: server.to_owned() })?;
-    let answer = answer.map_err(failed)?;
+    let answer = answer.map_err(|_| LinkError::Timeout { server: server.clone() })?;
+    let answer = answer.map_err(|source| LinkError::Http { server: server.clone(), source })?;
     if answer.status() != http::StatusCode::OK {
-        return Err(LinkError::Refused { server: server.to_owned(), status: answer.status() });
+        return Err(LinkError::Refused { server, status: answer.status() });
     }
-    tracing::info!(server, "stream to a server");
-    tokio::select! {
-        result = reports(server, &frames, (status, acknowledge, traffic, observed)) => result,
-        result = documents(server, answer.into_body(), &down) => result,
-    }
+    let (told, store) = watch::channel(None);
+    let name = server.clone();
+    let running = Box::pin(async move {
+        // Held as long as the stream: without it the connection would end.
+        let _connection = sender;
+        let reported = (status, acknowledge, traffic, observed);
+        let Err(error) = tokio::select! {
+            result = reports(&name, &frames, reported) => result,
+            result = documents(&name, answer.into_body(), &told, &down) => result,
+        };
+        error
+    });
+    Ok(Stream { server, begun: Instant::now(), store, running })
 }
 
 /// What is reported when it changes.
@@ -118,7 +112,7 @@ async fn reports(
     server: &str,
     frames: &mpsc::Sender<Bytes>,
     (mut status, mut acknowledge, mut traffic, mut observed): Reported,
-) -> Result<std::convert::Infallible, LinkError> {
+) -> Result<Infallible, LinkError> {
     let mut beat = interval(HEARTBEAT.duration());
     beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut next_report = Instant::now();
@@ -149,16 +143,25 @@ async fn put(server: &str, frames: &mpsc::Sender<Bytes>, up: &Up) -> Result<(), 
     sent.map_err(|_| LinkError::Closed { server: server.to_owned() })
 }
 
+/// Hands documents on, and notes what the server says of its store, until it is silent for long.
 async fn documents(
     server: &str,
     mut body: Incoming,
+    store: &watch::Sender<Option<bool>>,
     down: &mpsc::Sender<(String, Down)>,
-) -> Result<std::convert::Infallible, LinkError> {
+) -> Result<Infallible, LinkError> {
     let mut decoder = Decoder::new();
+    let mut silence = Silence::default();
     loop {
-        let Some(piece) = body.frame().await else {
-            return Err(LinkError::Closed { server: server.to_owned() });
+        // Cancel-safe: what has come of a frame stays in the body.
+        let Ok(piece) = timeout(LOOK, body.frame()).await else {
+            if silence.missed() {
+                return Err(LinkError::Silent { server: server.to_owned() });
+            }
+            continue;
         };
+        silence.heard();
+        let piece = piece.ok_or_else(|| LinkError::Closed { server: server.to_owned() })?;
         let piece =
             piece.map_err(|source| LinkError::Http { server: server.to_owned(), source })?;
         let Ok(data) = piece.into_data() else { continue };
@@ -166,6 +169,9 @@ async fn documents(
         loop {
             match decoder.next::<Down>() {
                 Ok(None) => break,
+                Ok(Some(Down::Store { reachable })) => {
+                    store.send_if_modified(|said| said.replace(reachable) != Some(reachable));
+                }
                 Ok(Some(document)) => {
                     if down.send((server.to_owned(), document)).await.is_err() {
                         return Err(LinkError::Closed { server: server.to_owned() });

@@ -6,4 +6,5 @@ mod life;
 mod registry;
 mod restart;
 mod server;
+mod servers;
 mod world;

@@ -1,10 +1,13 @@
-//! The least a server is: the agent's stream, its log lines and a registry to read from.
+//! The least a server is: the agent's stream, its log lines and a registry to read from. It can
+//! freeze and say that it has lost its store.
 
 use std::convert::Infallible;
+use std::future::pending;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use api::frame::{self, Decoder};
-use api::protocol::{Acknowledge, Down, LogLine, Up};
+use api::protocol::{Acknowledge, Down, HEARTBEAT, LogLine, Up};
 use api::status::HostStatus;
 use bytes::Bytes;
 use futures_util::stream;
@@ -18,6 +21,7 @@ use hyper_util::server::conn::auto;
 use image::{ContentStore, Digest};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
+use tokio::time::MissedTickBehavior;
 use tokio_rustls::TlsAcceptor;
 
 type Body = UnsyncBoxBody<Bytes, Infallible>;
@@ -27,7 +31,16 @@ pub struct Server {
     pub status: watch::Receiver<Option<HostStatus>>,
     pub acknowledged: watch::Receiver<Acknowledge>,
     pub lines: tokio::sync::Mutex<mpsc::Receiver<LogLine>>,
+    /// The agent's streams.
+    pub streams: watch::Receiver<Streams>,
     shared: Arc<Shared>,
+}
+
+/// How many streams there ever were, and how many there are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Streams {
+    pub opened: usize,
+    pub open: usize,
 }
 
 struct Shared {
@@ -38,6 +51,29 @@ struct Shared {
     /// All that was ever said, so that a new stream hears it again.
     said: parking_lot::Mutex<Vec<Bytes>>,
     changed: watch::Sender<usize>,
+    streams: watch::Sender<Streams>,
+    /// Whether it says that it has its store.
+    store: AtomicBool,
+    frozen: watch::Sender<bool>,
+}
+
+/// Counted while it is there.
+struct Open(Arc<Shared>);
+
+impl Open {
+    fn new(shared: Arc<Shared>) -> Self {
+        shared.streams.send_modify(|streams| {
+            streams.opened += 1;
+            streams.open += 1;
+        });
+        Self(shared)
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.streams.send_modify(|streams| streams.open -= 1);
+    }
 }
 
 impl Server {
@@ -53,11 +89,27 @@ impl Server {
             lines,
             said: parking_lot::Mutex::default(),
             changed: watch::channel(0).0,
+            streams: watch::Sender::default(),
+            store: AtomicBool::new(true),
+            frozen: watch::Sender::new(false),
         });
+        let streams = shared.streams.subscribe();
         listener.set_nonblocking(true).unwrap();
         let listener = TcpListener::from_std(listener).unwrap();
         tokio::spawn(accept(listener, tls, shared.clone()));
-        Self { status: seen, acknowledged: heard, lines: tokio::sync::Mutex::new(read), shared }
+        let lines = tokio::sync::Mutex::new(read);
+        Self { status: seen, acknowledged: heard, lines, streams, shared }
+    }
+
+    /// Says from the next sign of life on whether it has its store.
+    pub fn has_store(&self, reachable: bool) {
+        self.shared.store.store(reachable, Ordering::Relaxed);
+    }
+
+    /// From now on reads and writes nothing, as a machine that was switched off: connections stay,
+    /// and new ones are never answered.
+    pub fn freeze(&self) {
+        self.shared.frozen.send_replace(true);
     }
 
     /// Says something to the agent, now and on every later stream.
@@ -74,10 +126,23 @@ async fn accept(listener: TcpListener, tls: TlsAcceptor, shared: Arc<Shared>) {
         let (tcp, _) = listener.accept().await.unwrap();
         let (tls, shared) = (tls.clone(), shared.clone());
         tokio::spawn(async move {
-            let Ok(stream) = tls.accept(tcp).await else { return };
-            let service = service_fn(move |request| answer(request, shared.clone()));
-            let builder = auto::Builder::new(TokioExecutor::new());
-            let _ = builder.serve_connection(TokioIo::new(stream), service).await;
+            let mut frozen = shared.frozen.subscribe();
+            let serve = async {
+                let Ok(stream) = tls.accept(tcp).await else { return };
+                let service = service_fn(move |request| answer(request, shared.clone()));
+                let builder = auto::Builder::new(TokioExecutor::new());
+                let _ = builder.serve_connection(TokioIo::new(stream), service).await;
+            };
+            let freeze = async {
+                frozen.wait_for(|frozen| *frozen).await.unwrap();
+            };
+            tokio::pin!(serve);
+            tokio::select! {
+                biased;
+                // The connection stays, and nobody looks at it.
+                () = freeze => pending().await,
+                () = &mut serve => {}
+            }
         });
     }
 }
@@ -91,11 +156,26 @@ async fn answer(
     let response = match (request.method(), parts.as_slice()) {
         (&Method::POST, ["agent", "v1", "stream"]) => {
             tokio::spawn(listen(request.into_body(), shared.clone()));
-            let body = stream::unfold((shared, 0), |(shared, next)| async move {
-                let mut changed = shared.changed.subscribe();
-                changed.wait_for(|said| *said > next).await.unwrap();
-                let frame = shared.said.lock()[next].clone();
-                Some((Ok(Frame::data(frame)), (shared, next + 1)))
+            let open = Open::new(shared.clone());
+            let mut beat = tokio::time::interval(HEARTBEAT.duration());
+            beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            let body = stream::unfold((shared, open, beat, 0), |(shared, open, mut beat, next)| {
+                async move {
+                    let mut changed = shared.changed.subscribe();
+                    // A sign of life, as every server gives it.
+                    let (frame, next) = tokio::select! {
+                        biased;
+                        _ = beat.tick() => {
+                            let reachable = shared.store.load(Ordering::Relaxed);
+                            (frame::encode(&Down::Store { reachable }).unwrap().into(), next)
+                        }
+                        said = changed.wait_for(|said| *said > next) => {
+                            drop(said.unwrap());
+                            (shared.said.lock()[next].clone(), next + 1)
+                        }
+                    };
+                    Some((Ok(Frame::data(frame)), (shared, open, beat, next)))
+                }
             });
             Response::new(StreamBody::new(body).boxed_unsync())
         }

@@ -22,7 +22,7 @@ use rustix::process::{Pid, Signal};
 use tokio_rustls::TlsAcceptor;
 
 use super::registry;
-use super::server::Server;
+use super::server::{Server, Streams};
 
 /// How long anything may take before a test gives up: far above what it takes.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -37,6 +37,9 @@ pub struct World {
     pub server: Server,
     pub namespace: Namespace,
     pub image: Digest,
+    /// Where `server` listens.
+    pub address: String,
+    tls: TlsAcceptor,
     root: PathBuf,
     run_dir: PathBuf,
     slug: String,
@@ -65,31 +68,35 @@ impl World {
         fs::create_dir_all(root.join("registry")).unwrap();
         net::namespace::delete(&namespace_file).unwrap();
         let namespace = Namespace::create(&namespace_file, &[]).unwrap();
-        let listener = namespace
-            .run(|| {
-                let up = Command::new("ip").args(["link", "set", "lo", "up"]).status();
-                assert!(up.unwrap().success());
-                std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap()
-            })
-            .unwrap();
-        let address = listener.local_addr().unwrap();
+        let up = || Command::new("ip").args(["link", "set", "lo", "up"]).status();
+        assert!(namespace.run(up).unwrap().unwrap().success());
+        let (listener, address) = listen(&namespace);
         let content = ContentStore::open(root.join("registry")).unwrap();
         let image = registry::busybox(&content, &root);
         let tls = certificates(&root);
-        let server = Server::start(listener, tls, content);
+        let server = Server::start(listener, tls.clone(), content);
         let world = Self {
             name: format!("host-{slug}"),
             server,
             namespace,
             image,
+            address,
+            tls,
             root,
             run_dir,
             slug: slug.to_owned(),
             agent: None,
             generation: 0,
         };
-        world.configure(&address.to_string(), false);
+        world.configure(&world.address, false);
         world
+    }
+
+    /// Another server, which agents are not configured with, and where it listens.
+    pub fn another_server(&self) -> (Server, String) {
+        let (listener, address) = listen(&self.namespace);
+        let content = ContentStore::open(self.root.join("registry")).unwrap();
+        (Server::start(listener, self.tls.clone(), content), address)
     }
 
     fn configure(&self, server: &str, ephemeral: bool) {
@@ -217,6 +224,18 @@ impl World {
         }
     }
 
+    /// Waits until a server's streams are as wanted.
+    pub async fn streams(&self, server: &Server, wanted: impl Fn(Streams) -> bool) -> Streams {
+        let mut streams = server.streams.clone();
+        let waited = tokio::time::timeout(PATIENCE, streams.wait_for(|s| wanted(*s))).await;
+        match waited {
+            Ok(streams) => *streams.unwrap(),
+            Err(_) => {
+                panic!("streams stay {:?}\n{}", *server.streams.borrow(), self.agent_log())
+            }
+        }
+    }
+
     /// Waits until everything of a generation is in place and all its instances are healthy.
     pub async fn healthy(&mut self, generation: Generation, count: usize) -> HostStatus {
         let status = self
@@ -305,6 +324,13 @@ impl Drop for World {
         let _ = net::namespace::delete(self.namespace.path());
         let _ = fs::remove_dir_all(&self.root);
     }
+}
+
+fn listen(namespace: &Namespace) -> (std::net::TcpListener, String) {
+    let bind = || std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let listener = namespace.run(bind).unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    (listener, address)
 }
 
 /// Kills what a failed test left running and removes its mounts, cgroups and files.
