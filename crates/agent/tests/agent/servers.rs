@@ -32,6 +32,10 @@ async fn a_server_that_falls_silent_is_left_for_one_that_it_named() {
     let generation = world.assign(Vec::new(), Vec::new());
     world.reports(|status| status.generation == generation).await;
 
+    // It was left for its silence, not because a ping went without an answer.
+    let log = world.agent_log();
+    assert!(log.contains("it was silent for too long"), "{log}");
+
     // The list was kept: the configured server is still silent.
     world.end_agent(Signal::KILL).await;
     let before = world.streams(&world.server, |streams| streams.open == 0).await;
