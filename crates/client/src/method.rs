@@ -22,6 +22,7 @@ use api::operation::{
 use api::registry::Registry;
 use api::release::Release;
 use api::secret::Secret;
+use api::server::ServerView;
 use api::team::Team;
 use api::time::Timestamp;
 use api::token::{Role, Token};
@@ -497,6 +498,11 @@ impl Client {
         request: &HandoverRequest,
     ) -> Result<HandoverAnswer, ClientError> {
         self.json(post("/v1/join/handover").json(request).safe_again()).await
+    }
+
+    /// `GET /v1/servers`.
+    pub async fn servers(&self) -> Result<Vec<ServerView>, ClientError> {
+        self.json(get("/v1/servers")).await
     }
 
     /// `POST /agent/v1/renew`.

@@ -24,5 +24,5 @@ mod state;
 mod trust;
 
 pub use run::{Options, RunError, run};
-pub use state::State;
+pub use state::{State, Supervised};
 pub use trust::Trust;

@@ -15,6 +15,7 @@ use pki::{CaBundle, CertificateAuthority, Keyring, PRIVATE_MODE, write_atomic};
 use rustls::time_provider::DefaultTimeProvider;
 use store::Store;
 use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -23,6 +24,7 @@ use crate::control::{self, Driver};
 use crate::core::{
     Agents, Cache, Change, Core, Events, Planning, Resolver, Servers, now, write_events,
 };
+use crate::engine::EngineError;
 use crate::oci::Registry;
 use crate::peer::{self, PeerDialer};
 use crate::source::{Others, Own};
@@ -70,6 +72,12 @@ pub enum RunError {
     /// The state could not be opened.
     #[error("open the server's state")]
     Store(#[from] store::StoreError),
+    /// The server's etcd could not be started.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The supervision of etcd broke off.
+    #[error("supervise the server's etcd")]
+    Supervision(#[source] tokio::task::JoinError),
     /// A restore into this directory was cut off.
     #[error("open the server's state: a restore into it was cut off")]
     Unfinished,
@@ -121,12 +129,14 @@ const STOP_WITHIN: Duration = Duration::from_secs(10);
 pub async fn run(options: Options, stop: CancellationToken) -> Result<(), RunError> {
     let made = std::fs::create_dir_all(&options.data);
     made.map_err(|cause| RunError::File { path: options.data.clone(), cause })?;
-    let store = state::open(&options).await?;
+    // An etcd is reached with the certificate: it must be good before.
+    let trust = Arc::new(trust(&options)?);
+    let certificate = OwnCertificate::load(&options, &trust)?;
+    let Some(opened) = state::open(&options, &trust.etcd, &stop).await? else { return Ok(()) };
+    let store = opened.store;
     let listener = TcpListener::bind(options.api)
         .await
         .map_err(|cause| RunError::Listen { address: options.api, cause })?;
-    let trust = Arc::new(trust(&options)?);
-    let certificate = OwnCertificate::load(&options, &trust)?;
     let registry_dir = options.data.join("registry");
     let registry = Registry::open(&registry_dir, oci::Options::default())
         .map_err(|error| RunError::Registry(Box::new(error)))?;
@@ -143,6 +153,12 @@ pub async fn run(options: Options, stop: CancellationToken) -> Result<(), RunErr
     control::start(&core, &registry, &tasks, &inner);
     tasks.spawn(peer::run(core.clone(), dialer, inner.clone()));
     tasks.spawn(control::lead(core.clone(), options.state.lead(), inner.clone()));
+    if let Some((keeper, engine)) = opened.member {
+        let leading = core.clone();
+        let leads = move || leading.servers.term().is_some();
+        tasks.spawn(keeper.run(leads, inner.clone()));
+        tasks.spawn(watch_engine(engine));
+    }
     tracing::info!(api = %options.api, "this server serves");
 
     let identity = certificate.identity();
@@ -159,13 +175,22 @@ pub async fn run(options: Options, stop: CancellationToken) -> Result<(), RunErr
     Ok(())
 }
 
+/// Says so when the supervision of etcd ends other than by being told to.
+async fn watch_engine(engine: JoinHandle<Result<(), EngineError>>) {
+    match engine.await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::error!(%error, "etcd is not supervised any more"),
+        Err(error) => tracing::error!(%error, "etcd is not supervised any more"),
+    }
+}
+
 fn trust(options: &Options) -> Result<Trust, RunError> {
     let authorities =
         CaBundle::load(&options.authorities).map_err(|e| keys("the cluster's authorities", e))?;
     let authority = options.authority.as_deref().map(CertificateAuthority::load).transpose();
     let authority = authority.map_err(|e| keys("the key of the cluster's authority", e))?;
     let clock = Arc::new(DefaultTimeProvider);
-    Ok(Trust { authorities, authority, clock, etcd: options.state.endpoints() })
+    Ok(Trust { authorities, authority, clock, etcd: options.state.endpoints().into() })
 }
 
 pub(crate) fn keys(what: &str, cause: impl std::error::Error + Send + Sync + 'static) -> RunError {
@@ -182,6 +207,9 @@ async fn core(
     let (events, queue) = Events::new(&options.name);
     let mut own_names = vec![options.api.to_string()];
     own_names.push(format!("localhost:{}", options.api.port()));
+    if !own_names.contains(&options.address) {
+        own_names.push(options.address.clone());
+    }
     let core = Core {
         cluster: options.cluster.clone(),
         instance_range: options.instance_range,

@@ -8,6 +8,8 @@ use api::time::Timestamp;
 use pki::{CaBundle, CertificateAuthority};
 use rustls::time_provider::TimeProvider;
 
+use crate::engine::Endpoints;
+
 /// A server's part in the cluster's trust.
 #[derive(Debug)]
 pub struct Trust {
@@ -18,7 +20,7 @@ pub struct Trust {
     /// The clock that certificates and join tokens are judged by.
     pub clock: Arc<dyn TimeProvider>,
     /// The endpoints of the etcd that keeps the cluster's state; none when SQLite does.
-    pub etcd: Vec<String>,
+    pub etcd: Endpoints,
 }
 
 impl Trust {

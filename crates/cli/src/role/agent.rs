@@ -2,7 +2,7 @@
 //! there is to know, and flags go before it.
 
 mod file;
-mod join;
+pub(super) mod join;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;

@@ -1,88 +1,132 @@
-//! `freehold server`: one server of the control plane.
+//! `freehold server`: one server of the control plane. A cluster's server begins once, by `--init`
+//! or `--join`; from then on its data directory says all there is to know, and flags go before it.
+
+mod begin;
+mod file;
+mod init;
+mod join;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use api::id::ServerId;
 use ipnet::Ipv4Net;
 
 use super::process::{Supervised, finished, runtime, start_log, stop_signal};
 use crate::failure::Failure;
 
 /// Run a server of the control plane
+///
+/// The first server of a cluster begins with --init, every other with --join and a token. Each of
+/// them runs a member of the cluster's etcd, which goes on when the server is stopped. What was
+/// given then is kept in DIR/server.toml: later `freehold server --data DIR` is enough.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub begin: begin::Beginning,
     /// Its directory: state, images, master key
     #[arg(long, value_name = "DIR")]
     pub data: PathBuf,
-    /// The cluster's name
-    #[arg(long, value_name = "NAME", default_value = "freehold")]
-    pub cluster: String,
+    /// The cluster's name [default: freehold]
+    #[arg(long, value_name = "NAME")]
+    pub cluster: Option<String>,
     /// Its own name
     #[arg(long, value_name = "NAME")]
-    pub name: String,
+    pub name: Option<ServerId>,
     /// Where agents, other servers and users reach it [default: that of --api]
     #[arg(long, value_name = "HOST:PORT")]
     pub address: Option<String>,
     /// Where the API, the image registry and the agents' streams are served
     #[arg(long, value_name = "ADDRESS")]
-    pub api: SocketAddr,
+    pub api: Option<SocketAddr>,
     /// Its certificate, PEM
     #[arg(long, value_name = "FILE")]
-    pub certificate: PathBuf,
+    pub certificate: Option<PathBuf>,
     /// That certificate's key, PEM
     #[arg(long, value_name = "FILE")]
-    pub key: PathBuf,
+    pub key: Option<PathBuf>,
     /// The cluster's authorities, PEM
     #[arg(long, value_name = "FILE")]
-    pub authorities: PathBuf,
+    pub authorities: Option<PathBuf>,
     /// The directory of the authority's certificate and key; without it nobody can join here
     #[arg(long, value_name = "DIR")]
     pub authority: Option<PathBuf>,
     /// Where the first admin's token is written when there is none
     #[arg(long, value_name = "FILE")]
-    pub admin_token: PathBuf,
+    pub admin_token: Option<PathBuf>,
     /// Where instances' addresses come from; each host has a /24 of it
     #[arg(long, value_name = "CIDR")]
-    pub instance_range: Ipv4Net,
+    pub instance_range: Option<Ipv4Net>,
     /// Where service addresses come from
     #[arg(long, value_name = "CIDR")]
-    pub service_range: Ipv4Net,
+    pub service_range: Option<Ipv4Net>,
     /// The port of https as clients see it, when it is not 443
     #[arg(long, value_name = "PORT")]
     pub https_port: Option<u16>,
     /// Keep the state in this etcd instead of SQLite: its members' addresses for clients
-    #[arg(long, value_name = "URL", value_delimiter = ',')]
+    #[arg(long, value_name = "URL", value_delimiter = ',', conflicts_with_all = ["init", "join"])]
     pub etcd: Vec<String>,
     #[command(flatten)]
     pub supervised: Supervised,
 }
 
-/// Runs a server until SIGTERM.
+/// Runs a server until SIGTERM, after beginning where that is asked for.
 pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     arguments.supervised.follow()?;
     start_log();
-    let address = arguments.address.unwrap_or_else(|| reached_at(arguments.api).to_string());
+    let begin = &arguments.begin;
+    let known = match file::ServerFile::load(&arguments.data)? {
+        Some(_) if begin.replace => {
+            let data = arguments.data.display();
+            let message = format!("take the place of a server: {data} is a server's already");
+            return Err(Failure::invalid(message).hint("join with another directory as --data"));
+        }
+        Some(known) => known,
+        None if begin.init => init::run(&arguments)?,
+        None if !begin.join.is_empty() => join::run(&arguments)?,
+        None => return start(given(arguments)?),
+    };
+    if begin.begin_only {
+        return Ok(ExitCode::SUCCESS);
+    }
+    start(known.complete(arguments)?)
+}
+
+/// What was typed, when the directory says nothing: then all of it must be there.
+fn given(arguments: Arguments) -> Result<server::Options, Failure> {
+    let data = arguments.data.display().to_string();
+    let missing = |flag: &str| {
+        let message = format!("start the server: there is no server in {data}, and --{flag} is");
+        Failure::invalid(message + " missing").hint(format!(
+            "begin a cluster: freehold server --init --api ADDRESS --data {data}; or join one: \
+             --join ADDRESS --token TOKEN"
+        ))
+    };
+    let api = arguments.api.ok_or_else(|| missing("api"))?;
     let state = match arguments.etcd {
         endpoints if endpoints.is_empty() => server::State::Sqlite,
         endpoints => server::State::Etcd(endpoints),
     };
-    let options = server::Options {
-        data: arguments.data,
+    Ok(server::Options {
         state,
-        cluster: arguments.cluster,
-        name: arguments.name,
-        address,
-        api: arguments.api,
-        certificate: arguments.certificate,
-        key: arguments.key,
-        authorities: arguments.authorities,
+        cluster: arguments.cluster.unwrap_or_else(|| begin::CLUSTER.to_owned()),
+        name: arguments.name.ok_or_else(|| missing("name"))?.to_string(),
+        address: arguments.address.unwrap_or_else(|| reached_at(api).to_string()),
+        api,
+        certificate: arguments.certificate.ok_or_else(|| missing("certificate"))?,
+        key: arguments.key.ok_or_else(|| missing("key"))?,
+        authorities: arguments.authorities.ok_or_else(|| missing("authorities"))?,
         authority: arguments.authority,
-        admin_token: arguments.admin_token,
-        instance_range: arguments.instance_range,
-        service_range: arguments.service_range,
+        admin_token: arguments.admin_token.ok_or_else(|| missing("admin-token"))?,
+        instance_range: arguments.instance_range.ok_or_else(|| missing("instance-range"))?,
+        service_range: arguments.service_range.ok_or_else(|| missing("service-range"))?,
         https_port: arguments.https_port,
-    };
+        data: arguments.data,
+    })
+}
+
+fn start(options: server::Options) -> Result<ExitCode, Failure> {
     runtime()?.block_on(async {
         let stop = stop_signal()?;
         finished(Box::pin(server::run(options, stop)).await)

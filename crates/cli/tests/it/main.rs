@@ -7,5 +7,6 @@ mod images;
 mod joining;
 mod moving;
 mod offline;
+mod servers;
 mod up;
 mod world;

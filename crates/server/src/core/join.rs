@@ -93,7 +93,8 @@ impl Core {
         };
         // Before anything is said about the cluster.
         invited(&self.view(), &joiner, trust.timestamp())?;
-        if trust.etcd.is_empty() {
+        let etcd = trust.etcd.get();
+        if etcd.is_empty() {
             let message = "the cluster's state is in SQLite, which one server alone can have";
             return Err(ApiError::new(ErrorCode::Blocked, message)
                 .hint("move it to etcd first: freehold store move --help"));
@@ -111,7 +112,7 @@ impl Core {
             instance_range: self.instance_range,
             service_range: self.service_range,
             https_port: self.https_port,
-            etcd: trust.etcd.clone(),
+            etcd,
         })
     }
 
@@ -257,10 +258,18 @@ impl Core {
         })
     }
 
-    /// Where this server is reached, as far as it was told.
+    /// Where servers are reached: this one as far as it was told, and all that wrote themselves
+    /// down.
     fn servers(&self) -> Vec<String> {
         let own = self.resolver.own_names.iter();
-        own.filter(|name| !name.starts_with("localhost:")).cloned().collect()
+        let own = own.filter(|name| !name.starts_with("localhost:")).cloned();
+        let mut servers: Vec<String> = own.collect();
+        for row in self.view().servers.values() {
+            if !servers.contains(&row.address) {
+                servers.push(row.address.clone());
+            }
+        }
+        servers
     }
 
     /// Reports a clock that is off. After joining it is no reason to refuse anything.

@@ -140,7 +140,8 @@ impl World {
         let dialer = PeerDialer::new("test", &authorities, identity.clone()).unwrap();
         tasks.spawn(server::peer::run(core.clone(), dialer, stop.clone()));
         let clock = Arc::new(rustls::time_provider::DefaultTimeProvider);
-        let trusted = server::Trust { authorities, authority: None, clock, etcd: Vec::new() };
+        let trusted =
+            server::Trust { authorities, authority: None, clock, etcd: Vec::new().into() };
         let serving = Serving { identity, trust: Arc::new(trusted), registry };
         tasks.spawn(serve(core.clone(), listener, serving, stop.clone()));
         tasks.spawn(control::lead(core.clone(), how, stop.clone()));

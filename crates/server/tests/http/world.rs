@@ -78,7 +78,7 @@ impl Cluster {
             authorities: authority.bundle().clone(),
             authority: Some(CertificateAuthority::import(&pem, &key).unwrap()),
             clock: clock.clone(),
-            etcd,
+            etcd: etcd.into(),
         });
         Self {
             authority,

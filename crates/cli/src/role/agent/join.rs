@@ -55,19 +55,7 @@ impl Joining {
     }
 
     fn token(&self) -> Result<JoinToken, Failure> {
-        let text = match (&self.token, &self.token_file) {
-            (Some(token), _) => token.clone(),
-            (None, Some(path)) => std::fs::read_to_string(path)
-                .map_err(|error| Failure::io(format!("read {}", path.display()), &error))?,
-            (None, None) => {
-                return Err(Failure::invalid("join: no token is given")
-                    .hint("an operator makes one: freehold host token; then --token TOKEN"));
-            }
-        };
-        text.trim().parse().map_err(|_| {
-            Failure::invalid("join: the token is not of the form fhj_ID_SECRET_FINGERPRINT")
-                .hint("an operator makes one: freehold host token")
-        })
+        read_token(self.token.as_deref(), self.token_file.as_deref(), "freehold host token")
     }
 
     fn labels(&self) -> Result<BTreeMap<String, String>, Failure> {
@@ -137,21 +125,45 @@ fn ask(
     let pin = PinnedAuthority::new(token.authority());
     let tls = pin.tls(&[b"h2", b"http/1.1"], None).map_err(|e| Failure::of(Exit::Failure, &e))?;
     let client = Client::with_tls(addresses, tls)?;
-    run_async(async {
-        client.join_host(request).await.map_err(|error| match (pin.refused(), error) {
-            (Some(refused), ClientError::Unreachable(_) | ClientError::Lost(_)) => {
-                let hint = match refused {
-                    PinError::OtherAuthority { .. } => {
-                        "the token is another cluster's, or somebody stands in between: \
-                         nothing was sent; see --join"
-                    }
-                    PinError::Clock { .. } => "set this machine's clock and join again",
-                };
-                Failure::of(Exit::Denied, &refused).hint(hint)
-            }
-            (_, error) => error.into(),
-        })
+    run_async(async { client.join_host(request).await.map_err(|error| refused(&pin, error)) })
+}
+
+/// The token that was given; `made` is how an operator makes one.
+pub(in crate::role) fn read_token(
+    given: Option<&str>,
+    file: Option<&Path>,
+    made: &str,
+) -> Result<JoinToken, Failure> {
+    let text = match (given, file) {
+        (Some(token), _) => token.to_owned(),
+        (None, Some(path)) => std::fs::read_to_string(path)
+            .map_err(|error| Failure::io(format!("read {}", path.display()), &error))?,
+        (None, None) => {
+            return Err(Failure::invalid("join: no token is given")
+                .hint(format!("an operator makes one: {made}; then --token TOKEN")));
+        }
+    };
+    text.trim().parse().map_err(|_| {
+        Failure::invalid("join: the token is not of the form fhj_ID_SECRET_FINGERPRINT")
+            .hint(format!("an operator makes one: {made}"))
     })
+}
+
+/// Why a joiner was not let in: it may be that it did not believe the server.
+pub(in crate::role) fn refused(pin: &PinnedAuthority, error: ClientError) -> Failure {
+    match (pin.refused(), error) {
+        (Some(refused), ClientError::Unreachable(_) | ClientError::Lost(_)) => {
+            let hint = match refused {
+                PinError::OtherAuthority { .. } => {
+                    "the token is another cluster's, or somebody stands in between: \
+                     nothing was sent; see --join"
+                }
+                PinError::Clock { .. } => "set this machine's clock and join again",
+            };
+            Failure::of(Exit::Denied, &refused).hint(hint)
+        }
+        (_, error) => error.into(),
+    }
 }
 
 /// The servers that were typed, and those that it was told of.

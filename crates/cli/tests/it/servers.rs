@@ -1,0 +1,209 @@
+//! Three real servers on their own etcd: begun and joined by the command line, killed, started
+//! again with nothing but their data directories.
+
+use std::fs::File;
+use std::net::TcpListener;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
+use std::time::{Duration, Instant};
+
+use api::protocol::SecretValue;
+use api::server::ServerView;
+use client::{Client, Config};
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::world::{Ended, World, ended, text};
+
+/// How long anything may take on a busy machine.
+const WITHIN: Duration = Duration::from_secs(90);
+
+struct Node {
+    name: &'static str,
+    data: PathBuf,
+    api: String,
+    process: Option<Child>,
+}
+
+impl Node {
+    /// The etcd of this node's data directory, found like the server finds it: by its argument.
+    fn etcd(&self) -> Option<Pid> {
+        let data = std::fs::canonicalize(&self.data).ok()?.join("engine/data");
+        let entries = std::fs::read_dir("/proc").unwrap().flatten();
+        let mut pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+        let pid = pids.find(|pid| serves(*pid, &data))?;
+        Pid::from_raw(pid)
+    }
+
+    fn signal(&mut self, signal: Signal) {
+        let Some(mut child) = self.process.take() else { return };
+        kill_process(Pid::from_child(&child), signal).unwrap();
+        child.wait().unwrap();
+    }
+}
+
+fn serves(pid: i32, data: &Path) -> bool {
+    let Ok(line) = std::fs::read(format!("/proc/{pid}/cmdline")) else { return false };
+    let words: Vec<&[u8]> = line.split(|byte| *byte == 0).collect();
+    words.windows(2).any(|pair| pair == [b"--data-dir".as_slice(), data.as_os_str().as_bytes()])
+}
+
+struct Cluster {
+    world: World,
+    nodes: Vec<Node>,
+}
+
+impl Drop for Cluster {
+    /// Servers first, since they would start their etcd again.
+    fn drop(&mut self) {
+        for node in &mut self.nodes {
+            node.signal(Signal::KILL);
+        }
+        for pid in self.nodes.iter().filter_map(Node::etcd) {
+            let _ = kill_process(pid, Signal::KILL);
+        }
+    }
+}
+
+/// Addresses that nobody has now.
+fn addresses() -> [String; 3] {
+    let held = [0; 3].map(|_| TcpListener::bind("127.0.0.1:0").unwrap());
+    held.map(|listener| listener.local_addr().unwrap().to_string())
+}
+
+impl Cluster {
+    fn new() -> Option<Self> {
+        if Command::new("etcd").arg("--version").output().is_err() {
+            eprintln!("skipped: needs etcd (Debian's etcd-server)");
+            return None;
+        }
+        Some(Self { world: World::new(), nodes: Vec::new() })
+    }
+
+    /// Begins a server and waits until it serves.
+    fn begin(&mut self, name: &'static str, how: &[&str]) {
+        let [api, client, peer] = addresses();
+        let data = self.world.path(name);
+        self.nodes.push(Node { name, data, api: api.clone(), process: None });
+        let own = ["--name", name, "--api", &api, "--etcd-client", &client, "--etcd-peer", &peer];
+        self.start(self.nodes.len() - 1, &[how, &own].concat());
+    }
+
+    /// Starts a server that has begun, or begins with `more`, and waits until it serves.
+    fn start(&mut self, at: usize, more: &[&str]) {
+        let data = self.nodes[at].data.clone();
+        let mut command = self.world.command(&["server", "--data", text(&data)]);
+        let log = self.world.path(&format!("{}.log", self.nodes[at].name));
+        let log = File::options().create(true).append(true).open(log).unwrap();
+        self.nodes[at].process = Some(command.args(more).stderr(log).spawn().unwrap());
+        self.wait("the server serves", || self.asks(at, &["host", "list"]).code == 0);
+    }
+
+    fn wait(&self, what: &str, mut seen: impl FnMut() -> bool) {
+        let begin = Instant::now();
+        while !seen() {
+            assert!(begin.elapsed() < WITHIN, "{what}: not within {WITHIN:?}; {}", self.logs());
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    fn logs(&self) -> String {
+        let read = |node: &Node| {
+            let log = self.world.path(&format!("{}.log", node.name));
+            let etcd = node.data.join("engine/etcd.log");
+            [log, etcd].map(|path| {
+                let text = std::fs::read_to_string(&path).unwrap_or_default();
+                format!("\n== {}\n{text}", path.display())
+            })
+        };
+        self.nodes.iter().flat_map(read).collect()
+    }
+
+    fn asks(&self, at: usize, arguments: &[&str]) -> Ended {
+        let mut command = self.world.command(arguments);
+        command.env("FREEHOLD_API", &self.nodes[at].api);
+        command.env("FREEHOLD_TOKEN_FILE", self.nodes[0].data.join("admin.token"));
+        command.env("FREEHOLD_CA", self.nodes[0].data.join("ca.pem"));
+        ended(&command.output().unwrap())
+    }
+
+    /// What a server says of all.
+    fn servers(&self, at: usize) -> Vec<ServerView> {
+        let read = |name: &str| std::fs::read_to_string(self.nodes[0].data.join(name)).unwrap();
+        let client = Client::new(&Config {
+            addresses: vec![self.nodes[at].api.clone()],
+            token: Some(SecretValue(read("admin.token").trim().to_owned())),
+            ca_pem: Some(read("ca.pem")),
+        });
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async { client.unwrap().servers().await }).unwrap_or_default()
+    }
+
+    fn see_each_other(&self) {
+        for at in 0..self.nodes.len() {
+            self.wait("all servers are heard and one leads", || {
+                let servers = self.servers(at);
+                servers.len() == self.nodes.len()
+                    && servers.iter().all(|server| server.connected)
+                    && servers.iter().filter(|server| server.leads).count() == 1
+            });
+        }
+    }
+
+    /// A file with a token that lets one server in, made by a server.
+    fn token(&self, at: usize) -> PathBuf {
+        let mut made = None;
+        self.wait("a join token is made", || {
+            let ended = self.asks(at, &["host", "token", "--server"]);
+            made = (ended.code == 0).then_some(ended.stdout);
+            made.is_some()
+        });
+        self.world.write("join.token", &made.unwrap())
+    }
+}
+
+#[test]
+fn one_server_of_three_dies_and_the_others_go_on() {
+    let Some(mut cluster) = Cluster::new() else { return };
+    cluster.begin("s1", &["--init", "--cluster", "north"]);
+    for (at, name) in ["s2", "s3"].into_iter().enumerate() {
+        // Each is let in by the one before.
+        let token = cluster.token(at);
+        let join = cluster.nodes[at].api.clone();
+        cluster.begin(name, &["--join", &join, "--token-file", text(&token)]);
+    }
+    cluster.see_each_other();
+    for at in 1..3 {
+        for key in ["pki/ca.key", "server/master.key", "ca.pem"] {
+            let read = |at: usize| std::fs::read(cluster.nodes[at].data.join(key)).unwrap();
+            assert_eq!(read(at), read(0), "{key}");
+        }
+    }
+    let members = |at: usize| {
+        let seen = std::fs::read(cluster.nodes[at].data.join("engine/members.json"));
+        serde_json::from_slice::<Vec<String>>(&seen.unwrap_or_default()).unwrap_or_default()
+    };
+    for at in 0..3 {
+        cluster.wait("each has its vote and all know it", || members(at).len() == 3);
+    }
+
+    // A server that is stopped leaves its etcd, and finds it again.
+    let before = cluster.nodes[1].etcd().expect("etcd runs");
+    cluster.nodes[1].signal(Signal::TERM);
+    assert_eq!(cluster.nodes[1].etcd(), Some(before), "etcd outlives its server");
+    cluster.start(1, &[]);
+    assert_eq!(cluster.nodes[1].etcd(), Some(before), "it is adopted again");
+
+    let kept = cluster.token(0);
+    let kept = std::fs::read_to_string(kept).unwrap();
+    let id = kept.trim().split('_').nth(1).unwrap().to_owned();
+    cluster.nodes[0].signal(Signal::KILL);
+    kill_process(cluster.nodes[0].etcd().unwrap(), Signal::KILL).unwrap();
+    for at in 1..3 {
+        cluster.token(at);
+        let listed = cluster.asks(at, &["host", "token", "list"]);
+        assert!(listed.stdout.contains(&id), "what was acknowledged is there: {}", listed.stdout);
+    }
+    cluster.start(0, &[]);
+    cluster.see_each_other();
+}
