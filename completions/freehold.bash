@@ -5935,12 +5935,40 @@ _freehold() {
             return 0
             ;;
         freehold__subcmd__server)
-            opts="-o -h --data --cluster --name --address --api --certificate --key --authorities --authority --admin-token --instance-range --service-range --https-port --etcd --supervised-by --output --context --help"
+            opts="-o -h --init --join --token --token-file --replace --begin-only --print-unit --etcd-client --etcd-peer --etcd-binary --api-host --data --cluster --name --address --api --certificate --key --authorities --authority --admin-token --instance-range --service-range --https-port --etcd --supervised-by --output --context --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --join)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --token)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --token-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --etcd-client)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --etcd-peer)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --etcd-binary)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --api-host)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --data)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

@@ -733,8 +733,15 @@ complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_s
 complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from help" -f -a "env" -d 'Print what a shell needs to reach the lab\'s cluster from this machine'
 complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from help" -f -a "down" -d 'Remove a lab with everything that runs in it'
 complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c freehold -n "__fish_freehold_using_subcommand server" -l join -d 'Join the cluster of these servers' -r
+complete -c freehold -n "__fish_freehold_using_subcommand server" -l token -d 'The join token; see: freehold host token --server' -r
+complete -c freehold -n "__fish_freehold_using_subcommand server" -l token-file -d 'The file that the join token is in' -r -F
+complete -c freehold -n "__fish_freehold_using_subcommand server" -l etcd-client -d 'Where its etcd serves other servers [default: port 2379 beside --api]' -r
+complete -c freehold -n "__fish_freehold_using_subcommand server" -l etcd-peer -d 'Where its etcd serves other members [default: port 2380 beside --api]' -r
+complete -c freehold -n "__fish_freehold_using_subcommand server" -l etcd-binary -d 'The etcd program [default: that of the path]' -r -F
+complete -c freehold -n "__fish_freehold_using_subcommand server" -l api-host -d 'Another name or address by which clients reach the API; may be repeated' -r
 complete -c freehold -n "__fish_freehold_using_subcommand server" -l data -d 'Its directory: state, images, master key' -r -F
-complete -c freehold -n "__fish_freehold_using_subcommand server" -l cluster -d 'The cluster\'s name' -r
+complete -c freehold -n "__fish_freehold_using_subcommand server" -l cluster -d 'The cluster\'s name [default: freehold]' -r
 complete -c freehold -n "__fish_freehold_using_subcommand server" -l name -d 'Its own name' -r
 complete -c freehold -n "__fish_freehold_using_subcommand server" -l address -d 'Where agents, other servers and users reach it [default: that of --api]' -r
 complete -c freehold -n "__fish_freehold_using_subcommand server" -l api -d 'Where the API, the image registry and the agents\' streams are served' -r
@@ -752,6 +759,10 @@ complete -c freehold -n "__fish_freehold_using_subcommand server" -s o -l output
 json\t'The API\'s own field names; a list is an array'
 yaml\t'The same as YAML'"
 complete -c freehold -n "__fish_freehold_using_subcommand server" -l context -d 'The context of the configuration file to use' -r
+complete -c freehold -n "__fish_freehold_using_subcommand server" -l init -d 'Begin a new cluster with this server'
+complete -c freehold -n "__fish_freehold_using_subcommand server" -l replace -d 'Take the place of the server with this name, which is dead; an operator must have said so'
+complete -c freehold -n "__fish_freehold_using_subcommand server" -l begin-only -d 'Begin or join and end, without running'
+complete -c freehold -n "__fish_freehold_using_subcommand server" -l print-unit -d 'Print a unit for systemd and end'
 complete -c freehold -n "__fish_freehold_using_subcommand server" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c freehold -n "__fish_freehold_using_subcommand agent" -l join -d 'Join the cluster of these servers' -r
 complete -c freehold -n "__fish_freehold_using_subcommand agent" -l token -d 'The join token; see: freehold host token' -r

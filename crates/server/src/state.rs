@@ -31,7 +31,7 @@ pub enum State {
     /// certificate and trusts the cluster's authorities.
     Etcd(Vec<String>),
     /// An etcd of which this server runs a member.
-    Supervised(Supervised),
+    Supervised(Box<Supervised>),
 }
 
 /// An etcd of which this server runs a member.

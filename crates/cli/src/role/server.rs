@@ -74,8 +74,12 @@ pub(crate) struct Arguments {
 /// Runs a server until SIGTERM, after beginning where that is asked for.
 pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     arguments.supervised.follow()?;
-    start_log();
     let begin = &arguments.begin;
+    if begin.print_unit {
+        print!("{}", super::unit::server(&super::unit::this_program()?, &arguments.data)?);
+        return Ok(ExitCode::SUCCESS);
+    }
+    start_log();
     let known = match file::ServerFile::load(&arguments.data)? {
         Some(_) if begin.replace => {
             let data = arguments.data.display();

@@ -1,5 +1,6 @@
 //! Units for systemd. `KillMode=process`: when the agent is stopped or replaced, containers and
-//! their shims live on. `Delegate=yes`: the cgroups below the unit are the agent's.
+//! their shims live on, and so does a server's etcd. `Delegate=yes`: the cgroups below the unit are
+//! the agent's.
 
 use std::path::{Path, PathBuf};
 
@@ -12,25 +13,34 @@ pub(super) fn this_program() -> Result<PathBuf, Failure> {
 
 /// The unit of an agent that has joined.
 pub(super) fn agent(program: &Path, data: &Path) -> Result<String, Failure> {
+    let more = "Delegate=yes\nTasksMax=infinity\nOOMScoreAdjust=-900\n";
+    unit("agent", program, data, more)
+}
+
+/// The unit of a server that has begun. Its etcd, which lives on when it is stopped, is spared like
+/// itself when memory is short.
+pub(super) fn server(program: &Path, data: &Path) -> Result<String, Failure> {
+    unit("server", program, data, "OOMScoreAdjust=-900\n")
+}
+
+fn unit(role: &str, program: &Path, data: &Path, more: &str) -> Result<String, Failure> {
     let data = std::path::absolute(data)
         .map_err(|error| Failure::io(format!("find where {} is", data.display()), &error))?;
     let (program, data) = (word(program)?, word(&data)?);
     Ok(format!(
         "[Unit]\n\
-         Description=Freehold agent\n\
+         Description=Freehold {role}\n\
          Wants=network-online.target\n\
          After=network-online.target\n\
          StartLimitIntervalSec=0\n\
          \n\
          [Service]\n\
-         ExecStart={program} agent --data {data}\n\
+         ExecStart={program} {role} --data {data}\n\
          Restart=always\n\
          RestartSec=1\n\
          KillMode=process\n\
-         Delegate=yes\n\
-         TasksMax=infinity\n\
          LimitNOFILE=1048576\n\
-         OOMScoreAdjust=-900\n\
+         {more}\
          \n\
          [Install]\n\
          WantedBy=multi-user.target\n"
@@ -54,20 +64,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn systemd_accepts_the_unit() {
+    fn systemd_accepts_the_units() {
         let dir = tempfile::tempdir().unwrap();
         let data = dir.path().join("a b%c");
-        let text = agent(Path::new("/bin/true"), &data).unwrap();
-        assert!(text.contains("KillMode=process\n") && text.contains("Delegate=yes\n"));
-        assert!(text.contains("a b%%c\""), "{text}");
-        let path = dir.path().join("freehold-agent.service");
-        std::fs::write(&path, &text).unwrap();
-        let Ok(output) = Command::new("systemd-analyze").arg("verify").arg(&path).output() else {
-            eprintln!("skipped: needs systemd-analyze");
-            return;
-        };
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{said}");
-        assert!(!said.contains("freehold-agent.service:"), "{said}");
+        let agent = agent(Path::new("/bin/true"), &data).unwrap();
+        assert!(agent.contains("Delegate=yes\n"));
+        for (role, text) in
+            [("agent", agent), ("server", server("/bin/true".as_ref(), &data).unwrap())]
+        {
+            assert!(text.contains("KillMode=process\n"), "{text}");
+            assert!(text.contains(&format!("{role} --data ")), "{text}");
+            assert!(text.contains("a b%%c\""), "{text}");
+            let name = format!("freehold-{role}.service");
+            let path = dir.path().join(&name);
+            std::fs::write(&path, &text).unwrap();
+            let Ok(output) = Command::new("systemd-analyze").arg("verify").arg(&path).output()
+            else {
+                eprintln!("skipped: needs systemd-analyze");
+                return;
+            };
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "{said}");
+            assert!(!said.contains(&format!("{name}:")), "{said}");
+        }
     }
 }

@@ -207,3 +207,35 @@ fn one_server_of_three_dies_and_the_others_go_on() {
     cluster.start(0, &[]);
     cluster.see_each_other();
 }
+
+#[test]
+fn a_beginning_that_cannot_be_is_refused_and_changes_nothing() {
+    let Some(mut cluster) = Cluster::new() else { return };
+    cluster.begin("s1", &["--init", "--cluster", "north"]);
+    let api = cluster.nodes[0].api.clone();
+    let data = cluster.world.path("s2");
+    let join = |token: &str, name: &str| {
+        let [own, client, peer] = addresses();
+        let how = ["server", "--join", &api, "--token", token, "--data", text(&data)];
+        let who = ["--name", name, "--api", &own, "--etcd-client", &client, "--etcd-peer", &peer];
+        let ended = cluster.world.run(&[how.as_slice(), &who, &["--begin-only"]].concat());
+        assert!(!data.join("server.toml").exists(), "{}", ended.stderr);
+        assert!(!data.join("pki/ca.key").exists(), "no key of the cluster: {}", ended.stderr);
+        ended
+    };
+    let host = cluster.asks(0, &["host", "token"]).stdout;
+    let refused = join(host.trim(), "s2");
+    assert_eq!(refused.code, 3, "a host's token: {}", refused.stderr);
+    let server = std::fs::read_to_string(cluster.token(0)).unwrap();
+    let (rest, _) = server.trim().rsplit_once('_').unwrap();
+    let other = join(&format!("{rest}_{}", "0".repeat(64)), "s2");
+    assert_eq!(other.code, 3, "another cluster's token: {}", other.stderr);
+    assert!(other.stderr.contains("nothing was sent"), "{}", other.stderr);
+    assert_eq!(cluster.servers(0).len(), 1);
+
+    let first = text(&cluster.nodes[0].data).to_owned();
+    let unit = cluster.world.good(&["server", "--print-unit", "--data", &first]);
+    assert!(unit.stdout.contains("KillMode=process"), "{}", unit.stdout);
+    let again = cluster.world.run(&["server", "--join", &api, "--replace", "--data", &first]);
+    assert_eq!(again.code, 2, "{}", again.stderr);
+}

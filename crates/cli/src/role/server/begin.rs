@@ -41,6 +41,9 @@ pub(crate) struct Beginning {
     /// Begin or join and end, without running
     #[arg(long)]
     pub begin_only: bool,
+    /// Print a unit for systemd and end
+    #[arg(long)]
+    pub print_unit: bool,
     /// Where its etcd serves other servers [default: port 2379 beside --api]
     #[arg(long, value_name = "IP:PORT")]
     pub etcd_client: Option<SocketAddr>,

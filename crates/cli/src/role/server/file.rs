@@ -125,7 +125,7 @@ impl ServerFile {
         let first = self.etcd.clone();
         Ok(server::Options {
             data: paths.server(),
-            state: server::State::Supervised(server::Supervised { engine, first }),
+            state: server::State::Supervised(Box::new(server::Supervised { engine, first })),
             cluster: self.cluster,
             name: place.name.to_string(),
             address: place.address,

@@ -1,6 +1,6 @@
 //! Another server of a cluster: makes its key here, believes only the cluster that the token names,
-//! is handed the cluster's keys, and becomes a member of its etcd. Cut off, it goes on where it was:
-//! the key waits on disk, the token is good for it again, and etcd lists who was added.
+//! is handed the cluster's keys, and becomes a member of its etcd. Cut off, it goes on where it
+//! was: the key waits on disk, the token is good for it again, and etcd lists who was added.
 
 use api::join::{Handover, HandoverRequest, ServerJoinRequest, ServerJoined};
 use api::protocol::SecretValue;
