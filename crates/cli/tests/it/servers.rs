@@ -82,8 +82,11 @@ impl Cluster {
 
     /// Begins a server and waits until it serves.
     fn begin(&mut self, name: &'static str, how: &[&str]) {
+        self.begin_in(self.world.path(name), name, how);
+    }
+
+    fn begin_in(&mut self, data: PathBuf, name: &'static str, how: &[&str]) {
         let [api, client, peer] = addresses();
-        let data = self.world.path(name);
         self.nodes.push(Node { name, data, api: api.clone(), process: None });
         let own = ["--name", name, "--api", &api, "--etcd-client", &client, "--etcd-peer", &peer];
         self.start(self.nodes.len() - 1, &[how, &own].concat());
@@ -152,14 +155,24 @@ impl Cluster {
 
     /// A file with a token that lets one server in, made by a server.
     fn token(&self, at: usize) -> PathBuf {
+        self.token_to(at, &[])
+    }
+
+    fn token_to(&self, at: usize, more: &[&str]) -> PathBuf {
         let mut made = None;
         self.wait("a join token is made", || {
-            let ended = self.asks(at, &["host", "token", "--server"]);
+            let ended = self.asks(at, &[&["host", "token", "--server"], more].concat());
             made = (ended.code == 0).then_some(ended.stdout);
             made.is_some()
         });
         self.world.write("join.token", &made.unwrap())
     }
+}
+
+/// Where the etcd's members serve, as far as a server has written down.
+fn members(cluster: &Cluster, at: usize) -> Vec<String> {
+    let seen = std::fs::read(cluster.nodes[at].data.join("engine/members.json"));
+    serde_json::from_slice(&seen.unwrap_or_default()).unwrap_or_default()
 }
 
 #[test]
@@ -179,12 +192,8 @@ fn one_server_of_three_dies_and_the_others_go_on() {
             assert_eq!(read(at), read(0), "{key}");
         }
     }
-    let members = |at: usize| {
-        let seen = std::fs::read(cluster.nodes[at].data.join("engine/members.json"));
-        serde_json::from_slice::<Vec<String>>(&seen.unwrap_or_default()).unwrap_or_default()
-    };
     for at in 0..3 {
-        cluster.wait("each has its vote and all know it", || members(at).len() == 3);
+        cluster.wait("each has its vote and all know it", || members(&cluster, at).len() == 3);
     }
 
     // A server that is stopped leaves its etcd, and finds it again.
@@ -199,13 +208,28 @@ fn one_server_of_three_dies_and_the_others_go_on() {
     let id = kept.trim().split('_').nth(1).unwrap().to_owned();
     cluster.nodes[0].signal(Signal::KILL);
     kill_process(cluster.nodes[0].etcd().unwrap(), Signal::KILL).unwrap();
+    let killed = Instant::now();
     for at in 1..3 {
         cluster.token(at);
+        eprintln!("s{} has written {:?} after the kill", at + 1, killed.elapsed());
         let listed = cluster.asks(at, &["host", "token", "list"]);
         assert!(listed.stdout.contains(&id), "what was acknowledged is there: {}", listed.stdout);
     }
     cluster.start(0, &[]);
     cluster.see_each_other();
+
+    // A machine is lost for good; another one takes its place.
+    cluster.nodes[2].signal(Signal::KILL);
+    kill_process(cluster.nodes[2].etcd().unwrap(), Signal::KILL).unwrap();
+    cluster.nodes.truncate(2);
+    let token = cluster.token_to(1, &["--replace", "s3"]);
+    let how = ["--join", &cluster.nodes[0].api.clone(), "--replace"];
+    let data = cluster.world.path("s3-again");
+    let token = ["--token-file", text(&token)];
+    cluster.begin_in(data, "s3", &[how.as_slice(), &token].concat());
+    cluster.see_each_other();
+    cluster.wait("it has its vote", || members(&cluster, 2).len() == 3);
+    cluster.wait("the dead one is gone", || members(&cluster, 2) == members(&cluster, 0));
 }
 
 #[test]
