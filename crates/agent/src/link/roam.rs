@@ -23,7 +23,8 @@ const PATIENCE: Duration = Duration::from_millis(300);
 const WORD_WITHIN: Duration = Duration::from_secs(1);
 
 /// The longest wait between two searches for a server with its store. Each search costs every
-/// other server a stream and its documents: a thousand hosts ask it 200 times a second at most.
+/// other server a stream and its documents: with the jitter, a thousand hosts ask it some 300 times
+/// a second at most.
 const SEARCH_EVERY: Duration = Duration::from_secs(5);
 
 /// Holds a stream to one of the servers until dropped.

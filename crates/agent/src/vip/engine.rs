@@ -12,7 +12,7 @@ use std::time::Duration;
 use api::id::{Generation, HostId};
 use api::network::{Vip, VipTable};
 use api::unit::Millis;
-use plan::vip::{Advert, Effect, Election, Event, State, step};
+use plan::vip::{Advert, Effect, Election, Event, LATE, State, step};
 use rustix::time::{ClockId, clock_gettime};
 
 use super::advert::{self, LENGTH, Message};
@@ -276,10 +276,15 @@ impl Engine {
         let able = self.options.able.load(Ordering::Relaxed);
         let addresses: Vec<Ipv4Addr> = self.places.keys().copied().collect();
         for address in addresses {
-            let now = now();
-            let allowed = self.places.get(&address).is_some_and(|place| now >= place.refused_until);
-            self.feed(address, Event::Able(able && allowed));
+            let begin = now();
+            let refused = self.places.get(&address).map_or(begin, |place| place.refused_until);
+            self.feed(address, Event::Able(able && begin >= refused));
             self.feed(address, Event::Tick);
+            let now = now();
+            if now.0.saturating_sub(begin.0) > LATE.0 {
+                // Was frozen: what was decided is not true any more.
+                continue;
+            }
             let Some(place) = self.places.get_mut(&address) else { continue };
             if !place.state.holds() || now < place.renew_at {
                 continue;
@@ -293,9 +298,15 @@ impl Engine {
 
     fn feed(&mut self, address: Ipv4Addr, event: Event) {
         let Some(place) = self.places.get_mut(&address) else { return };
-        let (state, effects) = step(&place.election, place.state, event, now());
+        let decided = now();
+        let (state, effects) = step(&place.election, place.state, event, decided);
         place.state = state;
         for effect in effects {
+            // One that was frozen after it had decided says and takes nothing: the next step finds
+            // that it was away.
+            if now().0.saturating_sub(decided.0) > LATE.0 && effect != Effect::Drop {
+                continue;
+            }
             match effect {
                 Effect::Take => {
                     tracing::info!(%address, "this host holds the address");
