@@ -7,8 +7,8 @@ use futures_util::stream::FuturesUnordered;
 use tokio::time::sleep;
 
 /// Makes the attempts in order and gives the first that succeeds; the others are dropped. The next
-/// begins when one fails, or after `patience`, beside those that are still under way. None succeeded:
-/// the last error, none where there was nothing to attempt.
+/// begins when one fails, or after `patience`, beside those that are still under way. None
+/// succeeded: the last error, none where there was nothing to attempt.
 pub(super) async fn race<A, T, E>(
     attempts: impl IntoIterator<Item = A>,
     patience: Duration,
