@@ -88,8 +88,13 @@ pub enum JoinError {
 /// What to do next.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Step {
-    Remove { id: u64, clients: Vec<String> },
+    Remove {
+        id: u64,
+        clients: Vec<String>,
+    },
     Add,
+    /// Another one still learns, and etcd has one learner at a time.
+    Wait,
     Start(Launch),
 }
 
@@ -129,6 +134,7 @@ fn decide(members: &[Member], options: &Options, replace: Option<&str>) -> Resul
         None if members.len() >= MAX_MEMBERS => {
             Err(JoinError::Full { name: name.clone(), members: members.len() })
         }
+        None if members.iter().any(|member| member.learner) => Ok(Step::Wait),
         None => Ok(Step::Add),
     }
 }
@@ -150,6 +156,7 @@ pub async fn join(
         let members = admin.members().await.map_err(failed)?;
         match decide(&members, options, replace)? {
             Step::Start(launch) => return Ok(launch),
+            Step::Wait => sleep(AGAIN).await,
             Step::Add => match admin.add_learner(&options.peer_url()).await {
                 // What became of it stands in the list.
                 Ok(_) => {}
@@ -158,7 +165,13 @@ pub async fn join(
                     tracing::info!(%error, "etcd takes no member yet");
                     sleep(AGAIN).await;
                 }
-                Err(error) => return Err(failed(error)),
+                Err(error) => {
+                    // Another one may have been added in between.
+                    let now = admin.members().await.map_err(failed)?;
+                    if !now.iter().any(|member| member.learner) {
+                        return Err(failed(error));
+                    }
+                }
             },
             Step::Remove { id, clients } => {
                 for url in &clients {
