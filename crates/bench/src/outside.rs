@@ -124,7 +124,7 @@ fn run_one(
     let scratch = scratch.context("make a scratch directory")?;
     fs::set_permissions(scratch.path(), fs::Permissions::from_mode(0o755))
         .context("open the scratch directory")?;
-    let slug = format!("b{}", std::process::id() % 10_000_000);
+    let slug = format!("z{}", std::process::id() % 10_000_000);
     let order = Order {
         benchmark,
         quick: options.quick,

@@ -23,16 +23,13 @@ fn freehold() -> Option<PathBuf> {
     Some(found)
 }
 
-/// Scratch directories and control groups of benchmarks: these are `freehold-b` and a number.
+/// Scratch directories and control groups of benchmarks. The groups of others go by hexadecimal
+/// digits, so none begins like these.
 fn traces() -> Vec<PathBuf> {
     let scratch = entries(Path::new("/var/tmp"), "freehold-bench-");
     let top = entries(Path::new("/sys/fs/cgroup"), "");
-    let numbered = |path: &PathBuf| {
-        let name = path.file_name().expect("an entry has a name").to_string_lossy().into_owned();
-        name.trim_start_matches("freehold-b").starts_with(|first: char| first.is_ascii_digit())
-    };
-    let groups = top.iter().flat_map(|hierarchy| entries(hierarchy, "freehold-b"));
-    scratch.into_iter().chain(groups.filter(numbered)).collect()
+    let groups = top.iter().flat_map(|hierarchy| entries(hierarchy, "freehold-z"));
+    scratch.into_iter().chain(groups).collect()
 }
 
 fn entries(directory: &Path, prefix: &str) -> Vec<PathBuf> {
