@@ -15,6 +15,7 @@ use ipnet::Ipv4Net;
 use net::Slug;
 use net::overlay::{Mode, TUNNEL_PORT};
 
+use super::kept::Kept;
 use super::process::{Supervised, finished, runtime, start_log, stop_signal};
 use crate::failure::Failure;
 

@@ -2,6 +2,7 @@
 //! what its crate gives; none of them decides anything about apps.
 
 pub(crate) mod agent;
+mod kept;
 mod process;
 pub(crate) mod proxy;
 pub(crate) mod server;

@@ -13,6 +13,7 @@ use std::process::ExitCode;
 use api::id::ServerId;
 use ipnet::Ipv4Net;
 
+use super::kept::Kept;
 use super::process::{Supervised, finished, runtime, start_log, stop_signal};
 use crate::failure::Failure;
 

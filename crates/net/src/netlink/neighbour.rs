@@ -2,7 +2,7 @@
 //! what a network between hosts needs beyond links.
 
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_REPLACE};
-use netlink_packet_route::link::{InfoData, InfoKind, InfoVxlan, LinkAttribute, LinkInfo};
+use netlink_packet_route::link::{InfoData, InfoKind, InfoVxlan};
 use netlink_packet_route::neighbour::{
     NeighbourAddress, NeighbourAttribute, NeighbourFlags, NeighbourHeader, NeighbourMessage,
     NeighbourState,
@@ -13,7 +13,7 @@ use netlink_packet_route::route::{
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
 use super::object::{self, Neighbour, Route, Vxlan};
-use super::route::{RouteSocket, create_link, link_up, named, route, set_route};
+use super::route::{RouteSocket, route, set_route};
 use super::socket::{NetlinkError, Request};
 
 /// Entries per datagram: about 100 bytes each, so some 25 KiB, far below a socket's send buffer.
@@ -72,20 +72,8 @@ impl RouteSocket {
             InfoVxlan::Port(vxlan.port),
             InfoVxlan::Learning(vxlan.learning),
         ]);
-        let message = link_up(
-            0,
-            vec![
-                named(name),
-                LinkAttribute::Address(mac.to_vec()),
-                LinkAttribute::Mtu(mtu),
-                LinkAttribute::LinkInfo(vec![
-                    LinkInfo::Kind(InfoKind::Vxlan),
-                    LinkInfo::Data(settings),
-                ]),
-            ],
-        );
         let doing = format!("creating VXLAN device {name}");
-        Ok(self.one(&doing, create_link(message), &[libc::EEXIST])? == 0)
+        self.create_up(&doing, (name, mac, mtu), (InfoKind::Vxlan, settings))
     }
 
     /// The entries of a link.

@@ -112,20 +112,27 @@ impl RouteSocket {
         mtu: u32,
     ) -> Result<bool, NetlinkError> {
         let settings = InfoData::Bridge(vec![InfoBridge::MulticastSnooping(false)]);
+        let doing = format!("creating bridge {name}");
+        self.create_up(&doing, (name, mac, mtu), (InfoKind::Bridge, settings))
+    }
+
+    /// Makes a link of a kind, up. `false` when a link of that name exists already.
+    pub(super) fn create_up(
+        &mut self,
+        doing: &str,
+        (name, mac, mtu): (&str, [u8; 6], u32),
+        (kind, settings): (InfoKind, InfoData),
+    ) -> Result<bool, NetlinkError> {
         let message = link_up(
             0,
             vec![
                 named(name),
                 LinkAttribute::Address(mac.to_vec()),
                 LinkAttribute::Mtu(mtu),
-                LinkAttribute::LinkInfo(vec![
-                    LinkInfo::Kind(InfoKind::Bridge),
-                    LinkInfo::Data(settings),
-                ]),
+                LinkAttribute::LinkInfo(vec![LinkInfo::Kind(kind), LinkInfo::Data(settings)]),
             ],
         );
-        let doing = format!("creating bridge {name}");
-        Ok(self.one(&doing, create_link(message), &[libc::EEXIST])? == 0)
+        Ok(self.one(doing, create_link(message), &[libc::EEXIST])? == 0)
     }
 
     /// Makes a veth pair whose host end is up and whose other end is, not yet up, in its namespace,
@@ -299,7 +306,7 @@ fn first<'a>(verdicts: &'a [Verdict], doing: &str) -> Result<&'a Verdict, Netlin
     verdicts.first().ok_or_else(|| NetlinkError::Malformed { doing: doing.to_owned() })
 }
 
-pub(super) fn named(name: &str) -> LinkAttribute {
+fn named(name: &str) -> LinkAttribute {
     LinkAttribute::IfName(name.to_owned())
 }
 
@@ -315,7 +322,7 @@ fn link(attributes: Vec<LinkAttribute>) -> LinkMessage {
 }
 
 /// The link `index`, or with 0 the one its attributes name, and that it is to be up.
-pub(super) fn link_up(index: u32, attributes: Vec<LinkAttribute>) -> LinkMessage {
+fn link_up(index: u32, attributes: Vec<LinkAttribute>) -> LinkMessage {
     let mut message = link(attributes);
     message.header = LinkHeader {
         index,
@@ -335,7 +342,7 @@ fn change_link(message: LinkMessage) -> Request<RouteNetlinkMessage> {
     Request::new(RouteNetlinkMessage::NewLink(message), 0)
 }
 
-pub(super) fn create_link(message: LinkMessage) -> Request<RouteNetlinkMessage> {
+fn create_link(message: LinkMessage) -> Request<RouteNetlinkMessage> {
     Request::new(RouteNetlinkMessage::NewLink(message), NLM_F_CREATE | NLM_F_EXCL)
 }
 

@@ -8,12 +8,10 @@ use api::id::HostId;
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 
+use super::super::kept::Kept;
 use super::super::up;
 use super::{Arguments, Plain};
 use crate::failure::Failure;
-
-/// Its name in the data directory.
-const FILE: &str = "agent.toml";
 
 /// The file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,26 +48,11 @@ pub(super) fn identity(data: &Path) -> (PathBuf, PathBuf, PathBuf) {
     (pki.join("host.pem"), pki.join("host.key"), pki.join("ca.pem"))
 }
 
+impl Kept for AgentFile {
+    const FILE: &'static str = "agent.toml";
+}
+
 impl AgentFile {
-    /// Reads it; none where nobody has joined.
-    pub(super) fn load(data: &Path) -> Result<Option<Self>, Failure> {
-        let path = data.join(FILE);
-        let doing = || format!("read {}", path.display());
-        let text = match std::fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(Failure::io(doing(), &error)),
-        };
-        let read = toml::from_str(&text);
-        read.map(Some).map_err(|error| Failure::invalid(doing()).because(error.to_string()))
-    }
-
-    /// Writes it: the last step of joining.
-    pub(super) fn save(&self, data: &Path) -> Result<(), Failure> {
-        let text = toml::to_string(self).expect("names, addresses and texts are TOML");
-        Ok(pki::write_atomic(&data.join(FILE), text.as_bytes(), pki::PUBLIC_MODE)?)
-    }
-
     /// What the agent is started with: what was typed, else what is known.
     pub(super) fn complete(self, mut arguments: Arguments) -> Result<agent::Options, Failure> {
         let made = std::fs::canonicalize(&arguments.data);
@@ -123,7 +106,7 @@ mod tests {
         };
         file.save(dir.path()).unwrap();
         assert_eq!(AgentFile::load(dir.path()).unwrap().as_ref(), Some(&file));
-        std::fs::write(dir.path().join(FILE), "hots = 1").unwrap();
+        std::fs::write(dir.path().join(AgentFile::FILE), "hots = 1").unwrap();
         assert!(AgentFile::load(dir.path()).is_err(), "a mistyped file is not passed over");
     }
 }

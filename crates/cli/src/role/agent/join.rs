@@ -13,6 +13,7 @@ use api::time::Timestamp;
 use client::{Address, Client, ClientError};
 use pki::{CaBundle, HostKey, JoinToken, PinError, PinnedAuthority};
 
+use super::super::kept::Kept;
 use super::super::up;
 use super::file::{AgentFile, identity};
 use crate::connect::run_async;

@@ -9,12 +9,10 @@ use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 use server::engine;
 
+use super::super::kept::Kept;
 use super::Arguments;
 use super::begin::{Place, etcd_binary};
 use crate::failure::Failure;
-
-/// Its name in the data directory.
-const FILE: &str = "server.toml";
 
 /// The file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,26 +83,11 @@ impl Paths {
     }
 }
 
+impl Kept for ServerFile {
+    const FILE: &'static str = "server.toml";
+}
+
 impl ServerFile {
-    /// Reads it; none where no server of a cluster has begun.
-    pub(super) fn load(data: &Path) -> Result<Option<Self>, Failure> {
-        let path = data.join(FILE);
-        let doing = || format!("read {}", path.display());
-        let text = match std::fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(Failure::io(doing(), &error)),
-        };
-        let read = toml::from_str(&text);
-        read.map(Some).map_err(|error| Failure::invalid(doing()).because(error.to_string()))
-    }
-
-    /// Writes it: the last step of beginning.
-    pub(super) fn save(&self, data: &Path) -> Result<(), Failure> {
-        let text = toml::to_string(self).expect("names, addresses and texts are TOML");
-        Ok(pki::write_atomic(&data.join(FILE), text.as_bytes(), pki::PUBLIC_MODE)?)
-    }
-
     /// What the server is started with: what was typed, else what is known.
     pub(super) fn complete(self, arguments: Arguments) -> Result<server::Options, Failure> {
         let found = std::fs::canonicalize(&arguments.data);
@@ -189,7 +172,7 @@ mod tests {
         };
         file.save(dir.path()).unwrap();
         assert_eq!(ServerFile::load(dir.path()).unwrap().as_ref(), Some(&file));
-        std::fs::write(dir.path().join(FILE), "naem = 1").unwrap();
+        std::fs::write(dir.path().join(ServerFile::FILE), "naem = 1").unwrap();
         assert!(ServerFile::load(dir.path()).is_err(), "a mistyped file is not passed over");
     }
 }

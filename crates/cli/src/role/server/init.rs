@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use pki::{CaError, CertificateAuthority, Keyring};
 use server::engine::Launch;
 
+use super::super::kept::Kept;
 use super::super::up;
 use super::Arguments;
 use super::begin::{CLUSTER, Place, etcd_binary, make_directories};

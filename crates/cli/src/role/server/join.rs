@@ -14,6 +14,7 @@ use server::engine;
 use store::etcd::EtcdAdmin;
 
 use super::super::agent::join::{read_token, refused};
+use super::super::kept::Kept;
 use super::super::up;
 use super::Arguments;
 use super::begin::{Place, etcd_binary, make_directories};
