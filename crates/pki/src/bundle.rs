@@ -124,6 +124,31 @@ impl CaBundle {
         Fingerprint::of(&self.certificates[0])
     }
 
+    /// The fingerprints of all, in their order.
+    #[must_use]
+    pub fn fingerprints(&self) -> Vec<Fingerprint> {
+        self.certificates.iter().map(|one| Fingerprint::of(one)).collect()
+    }
+
+    /// The same without one; none when nothing would be left.
+    #[must_use]
+    pub fn without(&self, dropped: Fingerprint) -> Option<Self> {
+        let rest = self.certificates.iter().filter(|one| Fingerprint::of(one) != dropped);
+        Self::new(rest.cloned().collect()).ok()
+    }
+
+    /// These, those of `other` that are new among them at the end.
+    ///
+    /// # Errors
+    /// When there would be too many.
+    pub fn followed_by(&self, other: &Self) -> Result<Self, BundleError> {
+        let mut all = self.certificates.clone();
+        all.extend(
+            other.certificates.iter().filter(|one| !self.certificates.contains(one)).cloned(),
+        );
+        Self::new(all)
+    }
+
     pub(crate) fn roots(&self) -> Arc<RootCertStore> {
         Arc::clone(&self.roots.0)
     }

@@ -29,6 +29,9 @@ const CERTIFICATE_FILE: &str = "ca.pem";
 /// File of the authority's key in its directory; mode 0600.
 const KEY_FILE: &str = "ca.key";
 
+/// What ends a key in its file.
+const KEY_END: &str = "-----END PRIVATE KEY-----\n";
+
 /// The most names and addresses in one server certificate: a machine has few, a VIP adds some.
 const MAX_NAMES: usize = 100;
 
@@ -107,10 +110,10 @@ impl CertificateAuthority {
         let key = KeyPair::generate().map_err(CaError::Sign)?;
         let mut params =
             params_for(Validity::issued_at(now, CA_LIFETIME)).ok_or(CaError::Time(now))?;
-        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        // One below it: its successor, for those who know only this one yet.
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(1));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        params.distinguished_name.push(DnType::OrganizationName, cluster);
-        params.distinguished_name.push(DnType::CommonName, "Freehold cluster authority");
+        params.distinguished_name = authority_name(cluster);
         let certificate = params.self_signed(&key).map_err(CaError::Sign)?;
         Self::from_parts(certificate.der(), key)
     }
@@ -235,8 +238,48 @@ impl CertificateAuthority {
     /// When they are damaged or do not belong together.
     pub fn import(certificate_pem: &str, key_pem: &str) -> Result<Self, CaError> {
         let bundle = CaBundle::from_pem(certificate_pem.as_bytes())?;
-        let key = KeyPair::from_pem(key_pem).map_err(|_| CaError::Key)?;
-        Self::from_parts(&bundle.certificates()[0], key)
+        let certificate = &bundle.certificates()[0];
+        let mut sections = key_pem.split_inclusive(KEY_END);
+        // Where its place is being taken there are two keys; the right one decides.
+        let fits = |section: &str| {
+            let key = KeyPair::from_pem(section).ok()?;
+            Self::from_parts(certificate, key).ok()
+        };
+        sections.find_map(fits).ok_or(CaError::Key)
+    }
+
+    /// Puts this authority into the place of the one whose files are in `directory`. Whoever stops
+    /// at any point leaves files that [`CertificateAuthority::load`] accepts, as one or the other.
+    ///
+    /// # Errors
+    /// [`CaError::File`].
+    pub fn take_over(&self, directory: &Path) -> Result<(), CaError> {
+        let key = directory.join(KEY_FILE);
+        let mut both = files::read_private(&key)?;
+        both.extend_from_slice(self.issuer.key().serialize_pem().as_bytes());
+        files::write_atomic(&key, &both, PRIVATE_MODE)?;
+        self.bundle.save(&directory.join(CERTIFICATE_FILE))?;
+        self.save(directory)
+    }
+
+    /// What this authority says of its successor: a certificate for its key, by which whoever knows
+    /// this one alone believes what the successor signs.
+    ///
+    /// # Errors
+    /// When the successor's certificate cannot be read, or signing fails.
+    pub fn vouch_for(
+        &self,
+        successor: &Self,
+        now: Timestamp,
+    ) -> Result<CertificateDer<'static>, CaError> {
+        let mut params =
+            params_for(Validity::issued_at(now, CA_LIFETIME)).ok_or(CaError::Time(now))?;
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        params.use_authority_key_identifier_extension = true;
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+        params.distinguished_name = authority_name(&self.cluster);
+        let signed = params.signed_by(successor.issuer.key(), &self.issuer);
+        Ok(signed.map_err(CaError::Sign)?.der().clone())
     }
 
     fn sign(
@@ -293,6 +336,14 @@ impl fmt::Debug for CertificateAuthority {
             .field("certificates", &self.bundle)
             .finish_non_exhaustive()
     }
+}
+
+/// The name of a cluster's authority, and of every one that follows it.
+fn authority_name(cluster: &str) -> DistinguishedName {
+    let mut name = DistinguishedName::new();
+    name.push(DnType::OrganizationName, cluster);
+    name.push(DnType::CommonName, "Freehold cluster authority");
+    name
 }
 
 /// Parameters common to all certificates; `None` when certificates cannot say the time

@@ -128,6 +128,16 @@ impl Identity {
         Self::new(self.chain, self.key)
     }
 
+    /// The same with these certificates behind the holder's own.
+    ///
+    /// # Errors
+    /// When the chain gets too long.
+    pub fn followed_by(mut self, rest: &[CertificateDer<'static>]) -> Result<Self, IdentityError> {
+        self.chain.truncate(1);
+        self.chain.extend_from_slice(rest);
+        Self::new(self.chain, self.key)
+    }
+
     /// The chain in DER, the holder's certificate first.
     #[must_use]
     pub fn chain(&self) -> &[CertificateDer<'static>] {

@@ -2,7 +2,8 @@
 //!
 //! * [`CertificateAuthority`] signs, [`Identity`] is a certificate with its key, [`CaBundle`] is
 //!   what a peer trusts, [`PeerIdentity`] is what a certificate says about its holder.
-//! * [`ServerTls`] and [`ClientTls`] make `rustls` configurations (one provider: ring).
+//! * [`ServerTls`] and [`ClientTls`] make `rustls` configurations (one provider: ring), and so does
+//!   [`SwappableAuthorities`], whose authorities may be exchanged meanwhile.
 //! * [`Token`] and [`TokenHash`] are opaque credentials and what may be stored of them.
 //! * [`JoinToken`] lets one machine in; [`PinnedAuthority`] is how it knows whom it joins,
 //!   [`HandoverKey`] how a server gets the cluster's keys.
@@ -26,6 +27,7 @@ mod random;
 mod seal;
 mod tls;
 mod token;
+mod trusting;
 mod validity;
 
 pub use bundle::{BundleError, CaBundle, Fingerprint, ParseFingerprintError};
@@ -43,4 +45,5 @@ pub use seal::{MAX_SECRET_BYTES, SealContext, SealError, Sealed};
 pub use tls::{ClientAuth, ClientTls, SwappableIdentity, TlsError, install_provider, server_tls};
 pub use tls::{ServerTls, client_tls};
 pub use token::{MalformedTokenHash, Token, TokenError, TokenHash, TokenId, mint, verify};
+pub use trusting::SwappableAuthorities;
 pub use validity::{Renewal, Validity};

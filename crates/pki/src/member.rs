@@ -60,4 +60,15 @@ impl CaBundle {
         let peer = PeerIdentity::from_certificate(&certificate)?;
         Ok(Member { peer, key, validity })
     }
+
+    /// Which of these authorities signed the first certificate of a PEM text, whether or not its
+    /// time is over.
+    #[must_use]
+    pub fn signer_of(&self, certificate_pem: &str) -> Option<Fingerprint> {
+        let signed = |one: &&CertificateDer<'static>| {
+            let alone = CaBundle::new(vec![(*one).clone()]);
+            alone.is_ok_and(|alone| alone.member(certificate_pem).is_ok())
+        };
+        self.certificates().iter().find(signed).map(|one| Fingerprint::of(one))
+    }
 }

@@ -129,7 +129,8 @@ impl ServerCertVerifier for PinnedAuthority {
                 let (from, to) = (validity.not_before, validity.not_after);
                 Err(self.refuse(PinError::Clock { now: time, from, to }))
             }
-            _ => verifier.verify_server_cert(end_entity, &[], name, ocsp, now),
+            // While authorities are exchanged, what the wanted one says of the next is in between.
+            _ => verifier.verify_server_cert(end_entity, intermediates, name, ocsp, now),
         }
     }
 
