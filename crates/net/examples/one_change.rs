@@ -8,7 +8,9 @@ use std::time::Instant;
 
 use net::Slug;
 use net::namespace::{self, Namespace};
-use net::nft::{Base, Protocol, Ruleset, ServiceAddress, apply, diff, render_full};
+use net::nft::{
+    Base, Changer, NftError, Protocol, Ruleset, ServiceAddress, apply, diff, render_full,
+};
 
 const SERVICES: u32 = 1000;
 const BACKENDS: u32 = 10;
@@ -40,28 +42,37 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (key, backends) = full.services.first_key_value().ok_or("no services")?;
     let fewer: BTreeSet<_> = backends.iter().skip(1).copied().collect();
     other.services.insert(*key, fewer);
-    let measured = inside.run(|| -> Result<_, net::nft::NftError> {
+    let by_nft = |from: &_, to: &_| apply(&diff(from, to).unwrap_or_default());
+    let measured = inside.run(|| -> Result<_, NftError> {
+        let mut changer = Changer::open()?;
         let begin = Instant::now();
         apply(&render_full(&full))?;
         let load = begin.elapsed();
-        let mut changes = Vec::new();
-        for run in 0..RUNS {
-            let (from, to) = if run % 2 == 0 { (&full, &other) } else { (&other, &full) };
-            let begin = Instant::now();
-            apply(&diff(from, to).unwrap_or_default())?;
-            changes.push(begin.elapsed());
-        }
-        Ok((load, changes))
+        let elements = times(&full, &other, |from, to| changer.bring(from, to))?;
+        Ok((load, elements, times(&full, &other, by_nft)?))
     });
     namespace::delete(&path)?;
-    let (load, mut changes) = measured??;
-    changes.sort_unstable();
-    let at = |share: usize| changes.get(changes.len() * share / 100).copied().unwrap_or_default();
-    println!(
-        "{SERVICES} services x {BACKENDS}: load {:.1} ms; change median {:.1} ms, 99 % {:.1} ms",
-        load.as_secs_f64() * 1e3,
-        at(50).as_secs_f64() * 1e3,
-        at(99).as_secs_f64() * 1e3
-    );
+    let (load, elements, script) = measured??;
+    let load = load.as_secs_f64() * 1e3;
+    println!("{SERVICES} services x {BACKENDS}: load {load:.1} ms");
+    println!("one change by elements: {elements}; by nft: {script}");
     Ok(())
+}
+
+/// There and back again, so often.
+fn times(
+    full: &Ruleset,
+    other: &Ruleset,
+    mut change: impl FnMut(&Ruleset, &Ruleset) -> Result<(), NftError>,
+) -> Result<String, NftError> {
+    let mut taken = Vec::new();
+    for run in 0..RUNS {
+        let (from, to) = if run % 2 == 0 { (full, other) } else { (other, full) };
+        let begin = Instant::now();
+        change(from, to)?;
+        taken.push(begin.elapsed().as_secs_f64() * 1e3);
+    }
+    taken.sort_unstable_by(f64::total_cmp);
+    let at = |share: usize| taken.get(taken.len() * share / 100).copied().unwrap_or_default();
+    Ok(format!("median {:.2} ms, 99 % {:.2} ms", at(50), at(99)))
 }

@@ -85,6 +85,12 @@ pub fn between_hosts(port: u16, mode: Mode) -> Vec<Finding> {
 
 fn packet_filter(slug: &Slug) -> Finding {
     let subject = "packet filter";
+    let refused = |complaint: String| Finding {
+        subject,
+        level: Level::Broken,
+        detail: format!("nft refuses a table of ours: {complaint}"),
+        hint: None,
+    };
     // Checks the script with all privileges it needs, but loads nothing.
     match nft::check_script(&render_removal(slug)) {
         Ok(()) => fine(subject, "nft works"),
@@ -94,12 +100,8 @@ fn packet_filter(slug: &Slug) -> Finding {
             detail: format!("nft cannot be run: {error}"),
             hint: Some("apt-get install nftables".into()),
         },
-        Err(NftError::Refused { complaint }) => Finding {
-            subject,
-            level: Level::Broken,
-            detail: format!("nft refuses a table of ours: {complaint}"),
-            hint: None,
-        },
+        Err(NftError::Refused { complaint }) => refused(complaint),
+        Err(NftError::Elements(error)) => refused(error.to_string()),
     }
 }
 

@@ -81,7 +81,7 @@ fn detail(explanation: &Option<String>) -> String {
 pub(crate) enum Family {
     /// Links, addresses and routes.
     Route,
-    /// Connection tracking.
+    /// Connection tracking and packet filter.
     Netfilter,
 }
 
@@ -342,6 +342,8 @@ fn aligned(length: usize) -> usize {
 fn failed(doing: &'static str) -> impl Fn(io::Error) -> NetlinkError {
     move |source| NetlinkError::Socket { doing, source }
 }
+
+mod batch;
 
 #[cfg(test)]
 mod tests;

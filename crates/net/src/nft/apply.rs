@@ -7,6 +7,8 @@ use std::process::{Command, Stdio};
 
 use thiserror::Error;
 
+use crate::NetlinkError;
+
 /// How much of nft's complaint is kept: its first errors, not one per element.
 const COMPLAINT: usize = 4096;
 
@@ -23,6 +25,9 @@ pub enum NftError {
         /// What it wrote, shortened.
         complaint: String,
     },
+    /// The kernel refused elements.
+    #[error("changing elements of the packet filter")]
+    Elements(#[from] NetlinkError),
 }
 
 /// Loads a script in one transaction into the calling thread's network namespace.

@@ -7,10 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::net::Ipv4Addr;
 
-use super::render::render_full;
+use super::element::{Key, Set, Value, spread};
+use super::render::{render_full, spread_chain};
 use super::ruleset::{Endpoint, Group, Instance, Ruleset, ServiceAddress};
 use crate::Slug;
-use crate::slug::port_name;
 
 /// Elements per statement: bounds the length of a line (60 bytes each, so about 60 KiB).
 const PER_STATEMENT: usize = 1000;
@@ -35,43 +35,16 @@ pub fn diff(old: &Ruleset, new: &Ruleset) -> Option<String> {
     Some(script)
 }
 
-/// A set or map of ours.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Set {
-    Services,
-    Endpoints,
-    Groups,
-    Pairs,
-    Own,
-    Confined,
-    HostPorts,
-    Ports,
-    Beyond,
-    Peers,
-}
-
-impl Set {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Services => "services",
-            Self::Endpoints => "endpoints",
-            Self::Groups => "groups",
-            Self::Pairs => "pairs",
-            Self::Own => "own",
-            Self::Confined => "confined",
-            Self::HostPorts => "host_ports",
-            Self::Ports => "ports",
-            Self::Beyond => "beyond",
-            Self::Peers => "peers",
-        }
-    }
-}
+/// Keys by their set.
+pub(super) type Deleted = BTreeMap<Set, Vec<Key>>;
+/// Keys by their set, with their values in maps.
+pub(super) type Added = BTreeMap<Set, Vec<(Key, Option<Value>)>>;
 
 /// The difference between two rule sets of the same base.
 #[derive(Debug, Default)]
 pub(super) struct Changes {
-    deleted: BTreeMap<Set, Vec<String>>,
-    added: BTreeMap<Set, Vec<String>>,
+    deleted: Deleted,
+    added: Added,
     chains_deleted: Vec<usize>,
     chains_added: Vec<usize>,
 }
@@ -94,24 +67,39 @@ impl Changes {
         let home = new.base.subnet;
         each_change(&old.elsewhere, &new.elsewhere, |address, before, after| {
             if !home.contains(address) {
-                let text = |group: &Group| format!("{address} : {}", group.number());
-                let before = before.map(text);
-                changes.entry(Set::Groups, &address.to_string(), before.as_ref(), after.map(text));
+                let value = |group: &Group| Some(Value::Group(*group));
+                changes.entry(
+                    Set::Groups,
+                    Key::Address(*address),
+                    before.map(value),
+                    after.map(value),
+                );
             }
         });
-        changes.members(Set::Beyond, &old.beyond(), &new.beyond(), ToString::to_string);
-        changes.members(Set::Peers, &old.peers(), &new.peers(), |(address, subnet)| {
-            format!("{address} . {subnet:#08x}")
-        });
-        let pairs = |(from, to): &(_, _)| pair(*from, *to);
-        changes.members(Set::Pairs, &old.allowed, &new.allowed, pairs);
-        let open = |(protocol, port): &(_, _)| format!("{protocol} . {port}");
+        changes.members(Set::Beyond, &old.beyond(), &new.beyond(), |subnet| Key::Subnet(*subnet));
+        let peer = |(address, subnet): &(_, _)| Key::Peer(*address, *subnet);
+        changes.members(Set::Peers, &old.peers(), &new.peers(), peer);
+        let pair = |(from, to): &(_, _)| Key::Pair(*from, *to);
+        changes.members(Set::Pairs, &old.allowed, &new.allowed, pair);
+        let open = |(protocol, port): &(_, _)| Key::HostPort(*protocol, *port);
         changes.members(Set::HostPorts, &old.host_ports, &new.host_ports, open);
         changes
     }
 
-    fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.deleted.is_empty() && self.added.is_empty()
+    }
+
+    /// How many elements are deleted or added.
+    pub(super) fn len(&self) -> usize {
+        let deleted: usize = self.deleted.values().map(Vec::len).sum();
+        deleted + self.added.values().map(Vec::len).sum::<usize>()
+    }
+
+    /// What is deleted and then what is added, where nothing but elements changes.
+    pub(super) fn elements(&self) -> Option<(&Deleted, &Added)> {
+        let only = self.chains_deleted.is_empty() && self.chains_added.is_empty();
+        only.then_some((&self.deleted, &self.added))
     }
 
     fn service(
@@ -120,48 +108,47 @@ impl Changes {
         before: &BTreeSet<Endpoint>,
         after: &BTreeSet<Endpoint>,
     ) {
-        let ServiceAddress { address, protocol, port } = service;
-        let key = format!("{address} . {protocol} . {port}");
-        let chain = |count: usize| (count > 0).then(|| format!("{key} : goto {}", spread(count)));
-        self.entry(Set::Services, &key, chain(before.len()).as_ref(), chain(after.len()));
+        let chain = |count: usize| (count > 0).then_some(Some(Value::Spread(count)));
+        let key = Key::Service(service);
+        self.entry(Set::Services, key, chain(before.len()), chain(after.len()));
         let (mut old, mut new) = (before.iter(), after.iter());
-        for slot in 0..before.len().max(after.len()) {
-            let key = format!("{key} . {slot}");
-            let entry = |endpoint: Option<&Endpoint>| {
-                endpoint.map(|to| format!("{key} : {} . {}", to.ip(), to.port()))
-            };
-            self.entry(Set::Endpoints, &key, entry(old.next()).as_ref(), entry(new.next()));
+        for slot in (0_u32..).take(before.len().max(after.len())) {
+            let value = |endpoint: &Endpoint| Some(Value::Endpoint(*endpoint));
+            let (before, after) = (old.next().map(value), new.next().map(value));
+            self.entry(Set::Endpoints, Key::Slot(service, slot), before, after);
         }
     }
 
     fn instance(&mut self, address: Ipv4Addr, before: Option<&Instance>, after: Option<&Instance>) {
-        let key = address.to_string();
         let group = |instance: Option<&Instance>| {
-            instance.map(|instance| format!("{key} : {}", instance.group.number()))
+            instance.map(|instance| Some(Value::Group(instance.group)))
         };
-        self.entry(Set::Groups, &key, group(before).as_ref(), group(after));
+        self.entry(Set::Groups, Key::Address(address), group(before), group(after));
         let confined = |instance: Option<&Instance>| {
-            instance.filter(|instance| !instance.egress).map(|_| key.clone())
+            instance.filter(|instance| !instance.egress).map(|_| None)
         };
-        self.entry(Set::Confined, &key, confined(before).as_ref(), confined(after));
-        for (set, key) in [
-            (Set::Own, format!("{address} . {address}")),
-            (Set::Ports, format!("\"{}\" . {address}", port_name(address))),
-        ] {
-            self.entry(set, &key, before.map(|_| &key), after.map(|_| key.clone()));
+        self.entry(Set::Confined, Key::Address(address), confined(before), confined(after));
+        for (set, key) in [(Set::Own, Key::Own(address)), (Set::Ports, Key::Port(address))] {
+            self.entry(set, key, before.map(|_| None), after.map(|_| None));
         }
     }
 
-    /// One element: deleted by its key, added as its whole text.
-    fn entry(&mut self, set: Set, key: &str, before: Option<&String>, after: Option<String>) {
-        if before == after.as_ref() {
+    /// One element that is or is not there, with the value it has in a map.
+    fn entry(
+        &mut self,
+        set: Set,
+        key: Key,
+        before: Option<Option<Value>>,
+        after: Option<Option<Value>>,
+    ) {
+        if before == after {
             return;
         }
         if before.is_some() {
-            self.deleted.entry(set).or_default().push(key.to_owned());
+            self.deleted.entry(set).or_default().push(key);
         }
-        if let Some(text) = after {
-            self.added.entry(set).or_default().push(text);
+        if let Some(value) = after {
+            self.added.entry(set).or_default().push((key, value));
         }
     }
 
@@ -170,13 +157,13 @@ impl Changes {
         set: Set,
         before: &BTreeSet<T>,
         after: &BTreeSet<T>,
-        text: impl Fn(&T) -> String,
+        key: impl Fn(&T) -> Key,
     ) {
         for gone in before.difference(after) {
-            self.deleted.entry(set).or_default().push(text(gone));
+            self.deleted.entry(set).or_default().push(key(gone));
         }
         for come in after.difference(before) {
-            self.added.entry(set).or_default().push(text(come));
+            self.added.entry(set).or_default().push((key(come), None));
         }
     }
 
@@ -189,40 +176,30 @@ impl Changes {
         };
         for (set, keys) in &self.deleted {
             for keys in keys.chunks(PER_STATEMENT) {
-                let (name, keys) = (set.name(), keys.join(", "));
-                line(format_args!("delete element inet {table} {name} {{ {keys} }}"));
+                let keys = list(keys, ToString::to_string);
+                line(format_args!("delete element inet {table} {} {{ {keys} }}", set.name()));
             }
         }
         for count in &self.chains_deleted {
             line(format_args!("delete chain inet {table} {}", spread(*count)));
         }
         for count in &self.chains_added {
-            let chain = spread(*count);
-            line(format_args!("add chain inet {table} {chain}"));
-            line(format_args!(
-                "add rule inet {table} {chain} meta mark set numgen random mod {count}"
-            ));
-            line(format_args!(
-                "add rule inet {table} {chain} \
-                 dnat ip to ip daddr . meta l4proto . th dport . meta mark map @endpoints"
-            ));
+            line(format_args!("table inet {table} {{\n{}}}", spread_chain(*count)));
         }
         for (set, elements) in &self.added {
             for elements in elements.chunks(PER_STATEMENT) {
-                let (name, elements) = (set.name(), elements.join(", "));
-                line(format_args!("add element inet {table} {name} {{ {elements} }}"));
+                let elements = list(elements, |(key, value)| match value {
+                    Some(value) => format!("{key} : {value}"),
+                    None => key.to_string(),
+                });
+                line(format_args!("add element inet {table} {} {{ {elements} }}", set.name()));
             }
         }
     }
 }
 
-/// Name of the chain for services with so many endpoints.
-fn spread(count: usize) -> String {
-    format!("spread_{count}")
-}
-
-fn pair(from: Group, to: Group) -> String {
-    format!("{} . {}", from.number(), to.number())
+fn list<T>(items: &[T], text: impl Fn(&T) -> String) -> String {
+    items.iter().map(text).collect::<Vec<_>>().join(", ")
 }
 
 /// Calls `change` for every key whose value differs, walking both maps once.

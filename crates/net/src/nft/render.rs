@@ -6,7 +6,8 @@
 use std::fmt::Write;
 
 use super::diff::Changes;
-use super::ruleset::{Base, Ruleset, Tunnel};
+use super::element::spread;
+use super::ruleset::{Base, Ruleset, SPREADS_READY, Tunnel};
 use crate::Slug;
 
 /// The script that replaces the table by what `rules` wants, in one transaction. Connections that
@@ -29,7 +30,8 @@ pub fn render_removal(slug: &Slug) -> String {
 /// The table without elements. Chains and sets are as the module's documentation names them.
 fn structure(script: &mut String, base: &Base) {
     let table = base.slug.table();
-    let parts = [SETS.to_owned(), translation(base), forwarding(base), host(base)];
+    let spreads = (1..=SPREADS_READY).map(spread_chain).collect();
+    let parts = [SETS.to_owned(), spreads, translation(base), forwarding(base), host(base)];
     // Writing to a string cannot fail.
     let _ = write!(script, "table inet {table} {{\n{}}}\n", parts.concat());
 }
@@ -48,6 +50,18 @@ const SETS: &str = "\
     set beyond { type ipv4_addr; flags interval; }
     set peers { typeof ip saddr . @th,336,24; }
 ";
+
+/// The chain that chooses one of so many endpoints.
+pub(super) fn spread_chain(count: usize) -> String {
+    format!(
+        "    chain {} {{
+        meta mark set numgen random mod {count}
+        dnat ip to ip daddr . meta l4proto . th dport . meta mark map @endpoints
+    }}
+",
+        spread(count)
+    )
+}
 
 /// What comes by the tunnel while it is still a datagram: VXLAN's identifier stands 12 bytes after
 /// the UDP header's begin, the inner packet's type 28, its sender 42 (RFC 7348 §5). A host may send

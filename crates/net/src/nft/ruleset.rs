@@ -11,6 +11,10 @@ use thiserror::Error;
 use crate::Slug;
 use crate::address::gateway;
 
+/// Chains for up to so many endpoints stand ready, so that a service which grows or shrinks within
+/// that changes elements only.
+pub(super) const SPREADS_READY: usize = 64;
+
 /// Where a service's connections go: an instance's address and port.
 pub type Endpoint = SocketAddrV4;
 
@@ -183,9 +187,10 @@ impl Ruleset {
         hosts.map(|(subnet, address)| (*address, u32::from(subnet.network()) >> 8)).collect()
     }
 
-    /// How many endpoints services have, without repetition and without 0: each number has a chain.
+    /// How many endpoints services have, without repetition, where no chain stands ready: each
+    /// number has a chain of its own.
     pub(super) fn spreads(&self) -> BTreeSet<usize> {
-        self.services.values().map(BTreeSet::len).filter(|count| *count > 0).collect()
+        self.services.values().map(BTreeSet::len).filter(|count| *count > SPREADS_READY).collect()
     }
 }
 

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 
 use crate::world::{World, base, is_root, sh};
 use net::nft::{
-    Base, Group, Instance, Protocol, Ruleset, ServiceAddress, apply, diff, render_full,
+    Base, Changer, Group, Instance, Protocol, Ruleset, ServiceAddress, apply, diff, render_full,
 };
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -89,6 +89,104 @@ fn differences_lead_where_a_full_load_leads() {
         })
     });
     result.unwrap().unwrap();
+}
+
+/// The same by elements that go straight into the kernel, with what other hosts add.
+#[test]
+fn elements_in_the_kernel_are_those_that_nft_would_load() {
+    if !is_root() {
+        return;
+    }
+    let world = World::new();
+    let elsewhere = prop::collection::btree_map(2_u8..9, 1_u32..4, 0..5);
+    let steps = (rules(base("aa", 60)), elsewhere).prop_map(|(mut rules, elsewhere)| {
+        // Half of the cluster's range is other hosts'.
+        rules.base.subnet = "10.60.0.0/29".parse().unwrap();
+        let known = |(last, group)| (Ipv4Addr::new(10, 60, 0, last), Group::new(group).unwrap());
+        rules.elsewhere = elsewhere.into_iter().map(known).collect();
+        rules
+    });
+    let strategy = prop::collection::vec(steps, 2..6);
+    let mut runner =
+        TestRunner::new(Config { cases: 40, failure_persistence: None, ..Config::default() });
+    let result = world.host.run(|| {
+        runner.run(&strategy, |steps| {
+            let mut changer = Changer::open().unwrap();
+            apply(&render_full(&steps[0])).unwrap();
+            for pair in steps.windows(2) {
+                changer.bring(&pair[0], &pair[1]).unwrap();
+            }
+            let stepped = state("freehold_aa");
+            apply(&render_full(steps.last().unwrap())).unwrap();
+            prop_assert_eq!(stepped, state("freehold_aa"));
+            Ok(())
+        })
+    });
+    result.unwrap().unwrap();
+}
+
+/// A service with more endpoints than chains stand ready for, and all its endpoints at once.
+#[test]
+fn large_services_and_large_changes_arrive() {
+    if !is_root() {
+        return;
+    }
+    let world = World::new();
+    let empty = Ruleset::new(base("aa", 60));
+    let mut large = empty.clone();
+    for number in 1..=100_u8 {
+        let address = Ipv4Addr::new(10, 61, 0, number);
+        let service = ServiceAddress { address, protocol: Protocol::Udp, port: 80 };
+        let endpoint = |last| SocketAddrV4::new(Ipv4Addr::new(10, 60, 0, last), 8080);
+        let count = if number == 100 { 200 } else { 50 };
+        large.services.insert(service, (2..2 + count).map(endpoint).collect());
+    }
+    let mut many = large.clone();
+    many.services.pop_last();
+    world
+        .host
+        .run(|| {
+            let mut changer = Changer::open().unwrap();
+            for chain in [[&empty, &large, &many, &empty], [&empty, &many, &large, &empty]] {
+                apply(&render_full(chain[0])).unwrap();
+                for pair in chain.windows(2) {
+                    changer.bring(pair[0], pair[1]).unwrap();
+                    let stepped = state("freehold_aa");
+                    apply(&render_full(pair[1])).unwrap();
+                    assert_eq!(stepped, state("freehold_aa"));
+                }
+            }
+        })
+        .unwrap();
+}
+
+#[test]
+fn a_refused_transaction_changes_nothing_and_names_the_set() {
+    if !is_root() {
+        return;
+    }
+    let world = World::new();
+    let old = Ruleset::new(base("aa", 60));
+    let group = Group::new(1).unwrap();
+    let mut new = old.clone();
+    new.instances.insert(Ipv4Addr::new(10, 60, 0, 9), Instance { group, egress: false });
+    world
+        .host
+        .run(|| {
+            let mut changer = Changer::open().unwrap();
+            apply(&render_full(&old)).unwrap();
+            // Somebody else has been at it: one of the elements is there already.
+            sh("nft add element inet freehold_aa confined { 10.60.0.9 }");
+            let before = state("freehold_aa");
+            let error = changer.bring(&old, &new).unwrap_err();
+            let text = std::error::Error::source(&error).unwrap().to_string();
+            assert!(text.contains("elements of confined"), "{text}");
+            assert_eq!(state("freehold_aa"), before);
+            sh("nft delete table inet freehold_aa");
+            assert!(changer.bring(&old, &new).is_err());
+            assert!(!sh("nft list tables").contains("freehold_aa"));
+        })
+        .unwrap();
 }
 
 #[test]
