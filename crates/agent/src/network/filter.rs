@@ -4,7 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use net::nft::{self, Base, Groups, NftError, Ruleset, TooManyGroups};
+use net::NetlinkError;
+use net::nft::{self, Base, Changer, Groups, NftError, Ruleset, TooManyGroups};
 use tokio::sync::watch;
 
 use super::wanted::Wanted;
@@ -21,6 +22,9 @@ pub enum FilterError {
     /// It was not loaded.
     #[error("load the packet filter")]
     Load(#[from] NftError),
+    /// The kernel gives no socket to change it by.
+    #[error("open the packet filter")]
+    Open(#[from] NetlinkError),
 }
 
 /// A numbered wanted state.
@@ -46,11 +50,12 @@ impl Filter {
     pub fn start(base: &Base, wanted: &Arc<Wanted>) -> Result<Self, FilterError> {
         let mut groups = Groups::default();
         let rules = wanted.rules(base, &mut groups)?;
+        let changer = Changer::open()?;
         nft::apply(&nft::render_full(&rules))?;
         let first = Order { number: 1, wanted: wanted.clone() };
         let (orders, receiver) = watch::channel(first);
         let (done, loaded) = watch::channel(1);
-        let loader = Loader { base: base.clone(), groups, current: Some(rules) };
+        let loader = Loader { base: base.clone(), groups, changer, current: Some(rules) };
         tokio::spawn(run(loader, receiver, done));
         Ok(Self { orders, loaded })
     }
@@ -79,6 +84,7 @@ impl Filter {
 struct Loader {
     base: Base,
     groups: Groups,
+    changer: Changer,
     /// What is loaded; none after a load failed half-known.
     current: Option<Ruleset>,
 }
@@ -86,12 +92,9 @@ struct Loader {
 impl Loader {
     fn load(&mut self, wanted: &Wanted) -> Result<(), FilterError> {
         let rules = wanted.rules(&self.base, &mut self.groups)?;
-        let script = match self.current.take() {
-            Some(current) => nft::diff(&current, &rules),
-            None => Some(nft::render_full(&rules)),
-        };
-        if let Some(script) = script {
-            nft::apply(&script)?;
+        match self.current.take() {
+            Some(current) => self.changer.bring(&current, &rules)?,
+            None => nft::apply(&nft::render_full(&rules))?,
         }
         self.current = Some(rules);
         Ok(())
