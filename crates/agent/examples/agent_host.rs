@@ -69,6 +69,7 @@ fn read(file: &Path) -> Result<Options, Box<dyn std::error::Error>> {
     };
     let address = |key: &str| value[key].as_str().map(str::parse).transpose();
     Ok(Options {
+        clock: clock::Clock::system(),
         data_dir: text("data_dir").into(),
         run_dir: text("run_dir").into(),
         slug: text("slug").parse()?,

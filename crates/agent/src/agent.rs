@@ -23,7 +23,7 @@ use api::protocol::{Acknowledge, Hello, Place, VERSION};
 use api::registry::Registry;
 use api::release::Image;
 use api::status::HostStatus;
-use pki::CaBundle;
+use pki::{CaBundle, SwappableIdentity};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -146,12 +146,12 @@ impl Agent {
         let runtime = Arc::new(open_runtime(options)?);
         let network = start_network(options, &kept, &directory(options, "namespaces")?).await?;
         let servers = watch::Sender::new(servers(options, &kept));
-        let origins = Origins::new(&servers.borrow().all(), &authorities, identity.clone());
-        let images = Arc::new(open_images(data, origins.map_err(ImagesError::from)?, &kept)?);
+        let origins = origins(options, &servers.borrow(), &authorities, &identity)?;
+        let images = Arc::new(open_images(data, origins, &kept)?);
         let capacity = capacity::of_host(options, data.root());
         let context = Arc::new(Containers {
             host: options.host.clone(),
-            clock: Clock::new(),
+            clock: Clock::new(options.clock.clone()),
             runtime: runtime.clone(),
             images: images.clone(),
             network: network.clone(),
@@ -192,7 +192,7 @@ impl Agent {
             vips,
             vip_table: kept.vips.unwrap_or_default(),
             images: images.clone(),
-            dialer: Dialer::new(&authorities, identity.clone())?,
+            dialer: Dialer::new(&authorities, identity.clone(), &options.clock)?,
             logs: data.logs(),
             vault: vault.clone(),
             acknowledge,
@@ -317,6 +317,15 @@ fn open_runtime(options: &Options) -> Result<HostRuntime, AgentError> {
         shim: ShimCommand { exe: options.exe.clone(), args: options.shim_args.clone() },
         driver: DriverKind::Libcontainer,
     })?)
+}
+
+fn origins(
+    options: &Options,
+    servers: &Servers,
+    authorities: &CaBundle,
+    identity: &Arc<SwappableIdentity>,
+) -> Result<Origins, ImagesError> {
+    Ok(Origins::new(&servers.all(), authorities, identity.clone(), &options.clock)?)
 }
 
 fn open_images(data: &DataDirectory, origins: Origins, kept: &Kept) -> Result<Images, AgentError> {

@@ -12,7 +12,6 @@ use api::token::Role;
 use ipnet::Ipv4Net;
 use parking_lot::Mutex;
 use pki::{CaBundle, CertificateAuthority, Keyring, PRIVATE_MODE, write_atomic};
-use rustls::time_provider::DefaultTimeProvider;
 use store::Store;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -21,9 +20,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::certificate::OwnCertificate;
 use crate::control::{self, Driver};
-use crate::core::{
-    Agents, Cache, Change, Core, Events, Planning, Resolver, Servers, now, write_events,
-};
+use crate::core::{Agents, Cache, Change, Core, Events, Planning, Resolver, Servers, write_events};
 use crate::engine::EngineError;
 use crate::oci::Registry;
 use crate::peer::{self, PeerDialer};
@@ -35,6 +32,8 @@ use crate::{http, oci};
 /// What a server is told.
 #[derive(Debug, Clone)]
 pub struct Options {
+    /// The clock; that of certificates too.
+    pub clock: clock::Clock,
     /// Its directory: state, images, master key.
     pub data: PathBuf,
     /// Where the state is kept.
@@ -148,8 +147,13 @@ pub async fn run(options: Options, stop: CancellationToken) -> Result<(), RunErr
     tasks.spawn(write_events(queue, store.clone(), inner.clone()));
     bootstrap(&core, &options).await?;
     core.introduce().await.map_err(|error| RunError::Bootstrap(error.to_string()))?;
-    let dialer = PeerDialer::new(&options.cluster, &trust.authorities, certificate.identity())
-        .map_err(|e| keys("the certificate", e))?;
+    let dialer = PeerDialer::new(
+        &options.cluster,
+        &trust.authorities,
+        certificate.identity(),
+        &options.clock,
+    )
+    .map_err(|e| keys("the certificate", e))?;
     control::start(&core, &registry, &tasks, &inner);
     tasks.spawn(peer::run(core.clone(), dialer, inner.clone()));
     tasks.spawn(control::lead(core.clone(), options.state.lead(), inner.clone()));
@@ -189,7 +193,7 @@ fn trust(options: &Options) -> Result<Trust, RunError> {
         CaBundle::load(&options.authorities).map_err(|e| keys("the cluster's authorities", e))?;
     let authority = options.authority.as_deref().map(CertificateAuthority::load).transpose();
     let authority = authority.map_err(|e| keys("the key of the cluster's authority", e))?;
-    let clock = Arc::new(DefaultTimeProvider);
+    let clock = Arc::new(options.clock.clone());
     Ok(Trust { authorities, authority, clock, etcd: options.state.endpoints().into() })
 }
 
@@ -211,6 +215,7 @@ async fn core(
         own_names.push(options.address.clone());
     }
     let core = Core {
+        clock: options.clock.clone(),
         cluster: options.cluster.clone(),
         instance_range: options.instance_range,
         service_range: options.service_range,
@@ -239,7 +244,7 @@ async fn bootstrap(core: &Core, options: &Options) -> Result<(), RunError> {
         for (name, order) in [("staging", 1), ("production", 2)] {
             let name = EnvironmentName::new(name).expect("the names follow the rules");
             let host_labels = std::collections::BTreeMap::new();
-            change = change.create(&Environment { name, order, host_labels, created: now() });
+            change = change.create(&Environment { name, order, host_labels, created: core.now() });
         }
         match core.commit(change).await {
             // Another server was first.

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use api::join::RenewRequest;
-use api::time::Timestamp;
 use client::{Client, ClientError, Config};
 use pki::{CaError, FileError, HostKey, Identity, IdentityError, Renewal, SwappableIdentity};
 use tokio::sync::watch;
@@ -76,7 +75,8 @@ async fn renew_when_due(
     pause: &mut u32,
 ) -> Result<(), RenewError> {
     let present = Identity::load(&options.certificate, &options.key)?;
-    let now = jiff::Timestamp::now();
+    let time = options.clock.wall();
+    let now = jiff::Timestamp::from_millisecond(time.0).unwrap_or_default();
     match present.validity().renewal(now) {
         Renewal::NotBefore(_) => return Ok(()),
         Renewal::Due if *pause > 0 => {
@@ -92,7 +92,7 @@ async fn renew_when_due(
     let request = RenewRequest {
         certificate_pem: present.certificate_pem(),
         request_pem: key.request_pem()?,
-        time: Timestamp(now.as_millisecond()),
+        time,
     };
     let answer = client.renew(&request).await?;
     let next = key.with_certificate(&answer.certificate_pem)?;

@@ -21,6 +21,8 @@ use crate::vip::VipError;
 /// What an agent is started with.
 #[derive(Debug, Clone)]
 pub struct Options {
+    /// The clock; that of certificates too.
+    pub clock: clock::Clock,
     /// On disk: images, documents, logs. Locked while the agent runs.
     pub data_dir: PathBuf,
     /// On tmpfs: bundles, namespaces, sockets; usually `/run/freehold/SLUG`.

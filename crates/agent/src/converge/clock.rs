@@ -1,33 +1,28 @@
 //! The host's clocks: one that never jumps for deciding, wall time for people.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use api::time::Timestamp;
 use plan::restart::Moment;
 
-use crate::runtime::BoottimeMs;
-
-/// Turns moments (milliseconds of CLOCK_BOOTTIME) into wall time and back. The relation is taken
-/// once, so that a moment always becomes the same timestamp.
-#[derive(Debug, Clone, Copy)]
+/// Turns moments (milliseconds since the machine started) into wall time and back. The relation is
+/// taken once, so that a moment always becomes the same timestamp.
+#[derive(Debug, Clone)]
 pub struct Clock {
+    clock: clock::Clock,
     boot_unix_ms: i64,
 }
 
 impl Clock {
-    /// Takes the relation of the two clocks as it is now.
+    /// Takes the relation of the clock's two times as it is now.
     #[must_use]
-    pub fn new() -> Self {
-        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
-        let wall = i64::try_from(wall).unwrap_or(i64::MAX);
-        let boot = i64::try_from(BoottimeMs::now().0).unwrap_or(i64::MAX);
-        Self { boot_unix_ms: wall.saturating_sub(boot) }
+    pub fn new(clock: clock::Clock) -> Self {
+        let boot = i64::try_from(clock.since_boot().0).unwrap_or(i64::MAX);
+        Self { boot_unix_ms: clock.wall().0.saturating_sub(boot), clock }
     }
 
     /// Now.
     #[must_use]
     pub fn now(&self) -> Moment {
-        Moment(BoottimeMs::now().0)
+        Moment(self.clock.since_boot().0)
     }
 
     /// A moment in wall time.
@@ -41,11 +36,5 @@ impl Clock {
     #[must_use]
     pub fn moment(&self, time: Timestamp) -> Moment {
         Moment(u64::try_from(time.0.saturating_sub(self.boot_unix_ms)).unwrap_or(0))
-    }
-}
-
-impl Default for Clock {
-    fn default() -> Self {
-        Self::new()
     }
 }

@@ -84,8 +84,8 @@ impl Host for Containers {
         &self.host
     }
 
-    fn clock(&self) -> Clock {
-        self.clock
+    fn clock(&self) -> &Clock {
+        &self.clock
     }
 
     async fn found(&self) -> Result<BTreeMap<ContainerId, Found>, RuntimeError> {

@@ -73,7 +73,7 @@ pub trait Host: fmt::Debug + Send + Sync {
     fn name(&self) -> &HostId;
 
     /// Its clocks.
-    fn clock(&self) -> Clock;
+    fn clock(&self) -> &Clock;
 
     /// All containers there are.
     ///

@@ -65,9 +65,11 @@ impl Origins {
         servers: &[String],
         authorities: &CaBundle,
         identity: Arc<SwappableIdentity>,
+        clock: &clock::Clock,
     ) -> Result<Self, OriginError> {
         let alpn: &[&[u8]] = &[b"http/1.1"];
-        let tls = ClientTls { authorities, identity: Some(identity), alpn, time: None };
+        let time = Some(Arc::new(clock.clone()) as _);
+        let tls = ClientTls { authorities, identity: Some(identity), alpn, time };
         let transport = Transport { tls: Arc::new(client_tls(&tls)?), proxy: None };
         let bases = servers.iter().map(|server| format!("https://{server}")).collect();
         let cluster = Origin { bases, transport, credentials: None };

@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use clock::Clock;
 use hyper::client::conn::http2::{self, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use pki::{CaBundle, ClientTls, SwappableIdentity, TlsError, client_tls};
@@ -108,16 +109,18 @@ impl std::fmt::Debug for Dialer {
 }
 
 impl Dialer {
-    /// Trusts `authorities` and shows `identity`, which may be exchanged later.
+    /// Trusts `authorities` by `clock` and shows `identity`, which may be exchanged later.
     ///
     /// # Errors
     /// TLS could not be set up.
     pub fn new(
         authorities: &CaBundle,
         identity: Arc<SwappableIdentity>,
+        clock: &Clock,
     ) -> Result<Self, LinkError> {
         let alpn: &[&[u8]] = &[b"h2"];
-        let tls = ClientTls { authorities, identity: Some(identity), alpn, time: None };
+        let time = Some(Arc::new(clock.clone()) as _);
+        let tls = ClientTls { authorities, identity: Some(identity), alpn, time };
         Ok(Self { tls: TlsConnector::from(Arc::new(client_tls(&tls)?)) })
     }
 

@@ -17,9 +17,7 @@ impl BoottimeMs {
     /// Now.
     #[must_use]
     pub fn now() -> Self {
-        let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-        let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
-        Self(seconds * 1000 + u64::try_from(now.tv_nsec).unwrap_or(0) / 1_000_000)
+        Self(clock::Clock::machine_up().0)
     }
 
     /// This time and so many milliseconds.

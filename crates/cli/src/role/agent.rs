@@ -16,7 +16,7 @@ use net::Slug;
 use net::overlay::{Mode, TUNNEL_PORT};
 
 use super::kept::Kept;
-use super::process::{Supervised, finished, runtime, start_log, stop_signal};
+use super::process::{Supervised, clock, finished, runtime, start_log, stop_signal};
 use crate::failure::Failure;
 
 /// Run the agent of a host
@@ -151,6 +151,7 @@ impl Plain {
     fn options(self, arguments: Arguments) -> Result<agent::Options, Failure> {
         let access_log = self.data.join("access.log").to_string_lossy().into_owned();
         Ok(agent::Options {
+            clock: clock()?,
             data_dir: self.data,
             run_dir: self.run_dir,
             slug: self.slug,

@@ -3,6 +3,7 @@
 
 use std::process::ExitCode;
 
+use clock::{Clock, OFFSET_VARIABLE};
 use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
@@ -41,6 +42,19 @@ impl Supervised {
         }
         Ok(())
     }
+}
+
+/// The clock of this process.
+pub(super) fn clock() -> Result<Clock, Failure> {
+    Clock::from_environment().map_err(|error| {
+        let hint = format!("set {OFFSET_VARIABLE} to a signed length of time, or not at all");
+        Failure::of(Exit::Invalid, &error).hint(hint)
+    })
+}
+
+/// The same in the terms of certificates.
+pub(super) fn time() -> Result<jiff::Timestamp, Failure> {
+    Ok(jiff::Timestamp::from_millisecond(clock()?.wall().0).unwrap_or_default())
 }
 
 /// Writes log lines to standard error.

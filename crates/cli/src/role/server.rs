@@ -14,7 +14,7 @@ use api::id::ServerId;
 use ipnet::Ipv4Net;
 
 use super::kept::Kept;
-use super::process::{Supervised, finished, runtime, start_log, stop_signal};
+use super::process::{Supervised, clock, finished, runtime, start_log, stop_signal};
 use crate::failure::Failure;
 
 /// Run a server of the control plane
@@ -114,6 +114,7 @@ fn given(arguments: Arguments) -> Result<server::Options, Failure> {
         endpoints => server::State::Etcd(endpoints),
     };
     Ok(server::Options {
+        clock: clock()?,
         state,
         cluster: arguments.cluster.unwrap_or_else(|| begin::CLUSTER.to_owned()),
         name: arguments.name.ok_or_else(|| missing("name"))?.to_string(),

@@ -2,14 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use api::operation::ControllerView;
+use api::time::Timestamp;
 use async_trait::async_trait;
 use parking_lot::Mutex;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::core::{Core, now};
+use crate::core::Core;
 
 /// A controller: one job, done over and over.
 #[async_trait]
@@ -60,7 +62,7 @@ impl Driver {
         loop {
             let started = Instant::now();
             let result = controller.run(&core).await;
-            core.driver.note(controller.as_ref(), started.elapsed(), &result);
+            core.driver.note(core.now(), controller.as_ref(), started.elapsed(), &result);
             if let Err(error) = &result {
                 tracing::warn!(name = controller.name(), error, "a controller failed");
                 // A store that is away, or a plan that must not be, would fail again at once.
@@ -79,7 +81,13 @@ impl Driver {
         }
     }
 
-    fn note(&self, controller: &dyn Controller, took: Duration, result: &Result<String, String>) {
+    fn note(
+        &self,
+        at: Timestamp,
+        controller: &dyn Controller,
+        took: Duration,
+        result: &Result<String, String>,
+    ) {
         let millis = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
         let mut views = self.views.lock();
         let view = views.entry(controller.name()).or_insert_with(|| ControllerView {
@@ -93,7 +101,7 @@ impl Driver {
         });
         view.runs += 1;
         view.failures += u64::from(result.is_err());
-        view.last_run = Some(now());
+        view.last_run = Some(at);
         view.last_took_ms = millis(took);
         match result {
             Ok(done) if done.is_empty() => {}

@@ -20,7 +20,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::driver::Controller;
-use crate::core::{AGES_EVERY, Change, Core, Heard, Term, View, now};
+use crate::core::{AGES_EVERY, Change, Core, Heard, Term, View};
 
 /// A look at everything even if nothing changes.
 const PERIOD: Duration = Duration::from_millis(250);
@@ -161,7 +161,7 @@ impl Judge {
                 continue;
             }
             let mut host = row.document.body.clone();
-            host.down_since = down.then(now);
+            host.down_since = down.then(|| core.now());
             let change = Change::new().update(row, host).when(self.term.fence());
             change.commit(core.store.as_ref()).await.map_err(|error| error.to_string())?;
             let (kind, said) =
@@ -169,7 +169,7 @@ impl Judge {
             let message = format!("host {name} {said}: {}", verdict.reason);
             done.push(message.clone());
             core.events.record(Event {
-                at: now(),
+                at: core.now(),
                 kind: kind.to_owned(),
                 app: None,
                 environment: None,

@@ -23,7 +23,7 @@ use tokio::time::Instant;
 
 use super::driver::Controller;
 use super::tables::Publisher;
-use crate::core::{Change, CommitError, Core, Planning, ServiceAddress, Specs, Term, View, now};
+use crate::core::{Change, CommitError, Core, Planning, ServiceAddress, Specs, Term, View};
 
 /// A full look at everything even if nothing changes.
 const PERIOD: Duration = Duration::from_secs(60);
@@ -40,14 +40,14 @@ pub(super) struct Planner {
     /// What may be replaced while the cluster is in safe mode.
     budget: Budget,
     began: Instant,
-    wake_at: Option<Timestamp>,
+    wake_at: Option<Instant>,
 }
 
 impl Planner {
     pub(super) fn new(core: &Core, term: Term) -> Self {
         // Ids differ between terms by the term, inside one by the sequence; the snapshot's are
         // avoided.
-        let seed = term.number.rotate_left(32) ^ now().0.unsigned_abs();
+        let seed = term.number.rotate_left(32) ^ core.now().0.unsigned_abs();
         Self {
             publisher: Publisher::new(term.number),
             term,
@@ -141,7 +141,7 @@ impl Planner {
             message.push_str(&format!(": {}", after.reason));
         }
         core.events.record(Event {
-            at: now(),
+            at: core.now(),
             kind: format!("deployment.{phase}"),
             app: Some(after.app.clone()),
             environment: Some(after.environment.clone()),
@@ -156,7 +156,7 @@ impl Planner {
         for placed in &outcome.placed {
             let written = writes.iter().find_map(|write| write.entry(&placed.instance));
             core.events.record(Event {
-                at: now(),
+                at: core.now(),
                 kind: "instance.placed".into(),
                 app: written.map(|entry| entry.app.clone()),
                 environment: written.map(|entry| entry.environment.clone()),
@@ -194,14 +194,15 @@ impl Controller for Planner {
     }
 
     fn wake_in(&self) -> Option<Duration> {
-        self.wake_at.map(|at| at.since(now()).duration().max(Duration::from_millis(1)))
+        let in_future = |at: Instant| at.saturating_duration_since(Instant::now());
+        self.wake_at.map(|at| in_future(at).max(Duration::from_millis(1)))
     }
 
     async fn run(&mut self, core: &Arc<Core>) -> Result<String, String> {
         self.changes.mark_unchanged();
         self.reports.mark_unchanged();
         let view = core.view();
-        let at = now();
+        let at = core.now();
         let mut snapshot = core.snapshot(&view, &mut self.specs);
         let more = self.believe(&mut snapshot, at);
         self.publisher.publish(core, &view, &snapshot, at);
@@ -212,7 +213,9 @@ impl Controller for Planner {
         self.publisher.tracker.retain(|instance| asked.contains(instance));
 
         let outcome = reconcile(&snapshot, at, &mut self.ids);
-        self.wake_at = [outcome.wake_at, settles, more].into_iter().flatten().min();
+        let wake_at = [outcome.wake_at, settles, more].into_iter().flatten().min();
+        // From here on the wall time may jump.
+        self.wake_at = wake_at.map(|wake| Instant::now() + wake.since(at).duration());
         *core.planning.lock() = Planning { report: outcome.report.clone(), at };
         if outcome.is_empty() {
             return Ok(String::new());

@@ -12,7 +12,7 @@ use api::status::{HostStatus, InstanceState, InstanceStatus};
 use async_trait::async_trait;
 
 use super::driver::Controller;
-use crate::core::{Change, Core, View, now};
+use crate::core::{Change, Core, View};
 
 /// How often changed reports are written.
 const PERIOD: Duration = Duration::from_millis(200);
@@ -91,7 +91,7 @@ fn record(
     let assignment = view.assignments.get(host.host.as_str());
     let entry = assignment.and_then(|assignment| assignment.entry(&status.instance));
     core.events.record(Event {
-        at: now(),
+        at: core.now(),
         kind: kind.to_owned(),
         app: entry.map(|entry| entry.app.clone()),
         environment: entry.map(|entry| entry.environment.clone()),

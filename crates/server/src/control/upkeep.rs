@@ -1,10 +1,11 @@
 //! Upkeep: forgets old events and old revisions of the store, collects images nobody uses.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use store::Revision;
+use tokio::time::Instant;
 
 use super::driver::Controller;
 use crate::access::Releases;

@@ -6,7 +6,7 @@ use api::operation::{TokenAnswer, TokenRequest};
 use api::protocol::SecretValue;
 use api::token::{Role, Token};
 
-use super::{Change, Core, StoredToken, now};
+use super::{Change, Core, StoredToken};
 
 /// Who asks for something.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,7 +70,7 @@ impl Core {
         if !pki::verify(&token, &stored.hash) {
             return refuse("the token is not known");
         }
-        if stored.token.expires.is_some_and(|expires| expires <= now()) {
+        if stored.token.expires.is_some_and(|expires| expires <= self.now()) {
             return refuse("the token has expired");
         }
         let Token { name, role, team, .. } = stored.token.clone();
@@ -96,7 +96,7 @@ impl Core {
                 .hint(format!("freehold team create {team}")));
         }
         let (secret, hash) = pki::mint();
-        let created = now();
+        let created = self.now();
         let token = Token {
             id: secret.id().to_string(),
             name: request.name,

@@ -12,7 +12,7 @@ use api::team::Team;
 
 use super::admit::{diff, invalid_manifest};
 use super::pipeline::{first_environment, known_environment, last_environment_of, phase_name};
-use super::{Caller, Change, Core, Term, View, now};
+use super::{Caller, Change, Core, Term, View};
 
 /// A deployment that is about to be made.
 struct Wish<'a> {
@@ -66,7 +66,10 @@ impl Core {
             .filter(|release| is_same(release, &image, &manifest));
         let (release, new_release) = match same {
             Some(release) => (release.document.body.clone(), false),
-            None => (new_release(caller, app.map(|row| &row.document.body), image, manifest), true),
+            None => {
+                let app = app.map(|row| &row.document.body);
+                (self.new_release(caller, app, image, manifest), true)
+            }
         };
         let dry_run = request.dry_run;
         let wish = Wish { view: &view, caller, environment, release, new_release, dry_run };
@@ -245,7 +248,7 @@ impl Core {
         if unchanged {
             return Ok(answer);
         }
-        let at = now();
+        let at = self.now();
         let deployment = Deployment {
             app: release.app.clone(),
             environment: environment.clone(),
@@ -291,6 +294,23 @@ impl Core {
         }
         change
     }
+
+    fn new_release(
+        &self,
+        caller: &Caller,
+        app: Option<&App>,
+        image: Image,
+        manifest: Manifest,
+    ) -> Release {
+        Release {
+            app: manifest.app().clone(),
+            number: ReleaseNumber(app.map_or(1, |app| app.latest_release.0 + 1)),
+            image,
+            manifest,
+            created: self.now(),
+            created_by: caller.name.clone(),
+        }
+    }
 }
 
 fn is_same(release: &Release, image: &Image, manifest: &Manifest) -> bool {
@@ -298,15 +318,4 @@ fn is_same(release: &Release, image: &Image, manifest: &Manifest) -> bool {
         && release.image.registry == image.registry
         && release.image.repository == image.repository
         && release.manifest == *manifest
-}
-
-fn new_release(caller: &Caller, app: Option<&App>, image: Image, manifest: Manifest) -> Release {
-    Release {
-        app: manifest.app().clone(),
-        number: ReleaseNumber(app.map_or(1, |app| app.latest_release.0 + 1)),
-        image,
-        manifest,
-        created: now(),
-        created_by: caller.name.clone(),
-    }
 }

@@ -9,7 +9,7 @@ use api::id::HostId;
 use api::protocol::Place;
 use ipnet::Ipv4Net;
 
-use super::{Change, Core, now};
+use super::{Change, Core};
 
 /// The size of a host's part of the instances' range: 253 instances.
 const HOST_PREFIX: u8 = 24;
@@ -48,7 +48,7 @@ impl Core {
                 subnet,
                 address: Ipv4Addr::LOCALHOST,
                 state: HostState::Ready,
-                joined: now(),
+                joined: self.now(),
                 down_since: None,
             };
             settle(&mut host, place);

@@ -48,6 +48,6 @@ pub(crate) use pipeline::phase_name;
 pub use published::{Published, TableFrames};
 pub use servers::{LogRelay, Servers};
 pub use snapshot::{Planning, SpecKey, Specs};
-pub use state::{Core, now};
+pub use state::Core;
 pub use view::{Listed, Row, Table, View};
 pub use words::{AGES_EVERY, Age, PEER_VERSION, Word};

@@ -12,7 +12,7 @@ use api::secret::Secret;
 use api::team::Team;
 
 use super::view::Listed;
-use super::{Caller, Change, Core, Kind, StoredCertificate, StoredRegistry, StoredSecret, now};
+use super::{Caller, Change, Core, Kind, StoredCertificate, StoredRegistry, StoredSecret};
 
 impl Core {
     /// Removes a document by its name.
@@ -37,7 +37,8 @@ impl Core {
             let message = format!("team {} exists", request.name);
             return Err(ApiError::new(ErrorCode::Conflict, message));
         }
-        let team = Team { name: request.name, description: request.description, created: now() };
+        let team =
+            Team { name: request.name, description: request.description, created: self.now() };
         self.commit(Change::new().create(&team)).await?;
         Ok(team)
     }
@@ -83,7 +84,7 @@ impl Core {
             name: name.clone(),
             order: request.order,
             host_labels: request.host_labels,
-            created: row.map_or_else(now, |row| row.created),
+            created: row.map_or_else(|| self.now(), |row| row.created),
         };
         self.commit(Change::new().put(row.map(AsRef::as_ref), &environment)).await?;
         Ok(environment)
@@ -123,7 +124,7 @@ impl Core {
         }
         let row = view.secrets.get(&format!("{team}/{environment}/{name}"));
         let version = row.map_or(1, |row| row.secret.version + 1);
-        let secret = Secret { team, environment, name, version, updated: now() };
+        let secret = Secret { team, environment, name, version, updated: self.now() };
         let key = format!("{}{}", StoredSecret::PREFIX, super::secret_name(&secret));
         let sealed = self.seal(&key, version, value)?;
         let stored = StoredSecret { secret: secret.clone(), sealed };

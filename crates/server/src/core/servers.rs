@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
 
 use super::published::Published;
-use super::{Change, Core, Term, now};
+use super::{Change, Core, Term};
 
 /// Where agents answer probes when nothing else is said.
 const PROBE_PORT: u16 = 7444;
@@ -134,7 +134,7 @@ impl Core {
                 name: self.servers.me.clone(),
                 address: self.servers.address.clone(),
                 version: env!("CARGO_PKG_VERSION").to_owned(),
-                started: now(),
+                started: self.now(),
             };
             let view = self.view();
             let row = view.servers.get(self.servers.me.as_str()).map(AsRef::as_ref);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use api::error::{ApiError, ErrorCode};
 use api::time::Timestamp;
+use clock::Clock;
 use ipnet::Ipv4Net;
 use parking_lot::Mutex;
 use pki::Keyring;
@@ -22,6 +23,8 @@ pub struct Core {
     pub service_range: Ipv4Net,
     /// The port of https as clients see it, when it is not 443.
     pub https_port: Option<u16>,
+    /// The clock.
+    pub clock: Clock,
     /// The documents.
     pub store: Arc<dyn Store>,
     /// The view of them.
@@ -43,6 +46,12 @@ pub struct Core {
 }
 
 impl Core {
+    /// The present time of this machine, for what is shown and for spans on this machine.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.clock.wall()
+    }
+
     /// The newest view.
     #[must_use]
     pub fn view(&self) -> Arc<View> {
@@ -68,10 +77,4 @@ impl Core {
         self.wait_for(revision).await;
         Ok(revision)
     }
-}
-
-/// The present time of this machine, for what is shown and for spans on this machine.
-#[must_use]
-pub fn now() -> Timestamp {
-    Timestamp(jiff::Timestamp::now().as_millisecond())
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use api::id::ServerId;
 use axum::body::Body;
+use clock::Clock;
 use hyper::client::conn::http2::{self, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use pki::{CaBundle, ClientTls, PeerIdentity, PeerRole, SwappableIdentity, TlsError, client_tls};
@@ -50,7 +51,7 @@ pub struct PeerDialer {
 }
 
 impl PeerDialer {
-    /// Trusts `authorities` and shows `identity`, which may be exchanged later.
+    /// Trusts `authorities` by `clock` and shows `identity`, which may be exchanged later.
     ///
     /// # Errors
     /// TLS could not be set up.
@@ -58,9 +59,11 @@ impl PeerDialer {
         cluster: &str,
         authorities: &CaBundle,
         identity: Arc<SwappableIdentity>,
+        clock: &Clock,
     ) -> Result<Self, TlsError> {
         let alpn: &[&[u8]] = &[b"h2"];
-        let tls = ClientTls { authorities, identity: Some(identity), alpn, time: None };
+        let time = Some(Arc::new(clock.clone()) as _);
+        let tls = ClientTls { authorities, identity: Some(identity), alpn, time };
         let tls = TlsConnector::from(Arc::new(client_tls(&tls)?));
         Ok(Self { tls, cluster: cluster.to_owned() })
     }

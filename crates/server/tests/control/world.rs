@@ -15,6 +15,7 @@ use api::operation::{DeployAnswer, DeployRequest};
 use api::protocol::{Acknowledge, Down};
 use api::registry::Registry as Remote;
 use api::status::{Exit, ExitCause, HostStatus, InstanceState, InstanceStatus};
+use api::time::Timestamp;
 use api::unit::{Bytes, MilliCpu};
 use async_trait::async_trait;
 use parking_lot::Mutex;
@@ -22,7 +23,7 @@ use pki::{CertificateAuthority, ServerNames, SwappableIdentity};
 use server::control::{self, Driver, Lead};
 use server::core::{
     Agents, Cache, Caller, Change, Core, Events, Found, ImageSource, Planning, Resolver, Servers,
-    Term, now,
+    Term,
 };
 use server::http::{Serving, serve};
 use server::peer::PeerDialer;
@@ -110,6 +111,7 @@ impl World {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let core = Arc::new(Core {
+            clock: clock::Clock::system(),
             cluster: "test".into(),
             instance_range: "10.9.0.0/16".parse().unwrap(),
             service_range: "10.8.0.0/16".parse().unwrap(),
@@ -137,9 +139,10 @@ impl World {
         control::start(&core, &registry, &tasks, &stop);
         let identity = trust.identity(name);
         let authorities = trust.authority.bundle().clone();
-        let dialer = PeerDialer::new("test", &authorities, identity.clone()).unwrap();
+        let dialer = PeerDialer::new("test", &authorities, identity.clone(), &core.clock);
+        let dialer = dialer.unwrap();
         tasks.spawn(server::peer::run(core.clone(), dialer, stop.clone()));
-        let clock = Arc::new(rustls::time_provider::DefaultTimeProvider);
+        let clock = Arc::new(core.clock.clone());
         let trusted =
             server::Trust { authorities, authority: None, clock, etcd: Vec::new().into() };
         let serving = Serving { identity, trust: Arc::new(trusted), registry };
@@ -269,7 +272,7 @@ async fn environments(core: &Core) {
     for (name, order) in [("staging", 1), ("production", 2)] {
         let name = EnvironmentName::new(name).unwrap();
         let host_labels = std::collections::BTreeMap::new();
-        change = change.create(&Environment { name, order, host_labels, created: now() });
+        change = change.create(&Environment { name, order, host_labels, created: core.now() });
     }
     core.commit(change).await.unwrap();
 }
@@ -318,7 +321,7 @@ async fn run_agent(
             }
             () = tokio::time::sleep(Duration::from_millis(3)) => {
                 let before = status.clone();
-                advance(&mut status, &assignment, &broken.lock());
+                advance(&mut status, &assignment, &broken.lock(), core.now());
                 if status != before {
                     core.agents.gathered.report(status.clone());
                 }
@@ -327,7 +330,12 @@ async fn run_agent(
     }
 }
 
-fn advance(status: &mut HostStatus, assignment: &Assignment, broken: &BTreeSet<u32>) {
+fn advance(
+    status: &mut HostStatus,
+    assignment: &Assignment,
+    broken: &BTreeSet<u32>,
+    now: Timestamp,
+) {
     use InstanceState::{Healthy, Preparing, Starting, Stopped, Stopping, Waiting};
     status.generation = assignment.generation;
     status.instances.retain(|known| assignment.entry(&known.instance).is_some());
@@ -337,7 +345,7 @@ fn advance(status: &mut HostStatus, assignment: &Assignment, broken: &BTreeSet<u
             let fresh = InstanceStatus {
                 instance: entry.instance.clone(),
                 state: Preparing,
-                since: now(),
+                since: now,
                 pid: None,
                 restarts: 0,
                 last_exit: None,
@@ -354,7 +362,7 @@ fn advance(status: &mut HostStatus, assignment: &Assignment, broken: &BTreeSet<u
             (_, Preparing) => Starting,
             (_, Waiting) => Waiting,
             (_, _) if dies => {
-                instance.last_exit = Some(Exit { cause: ExitCause::Exited(7), at: now() });
+                instance.last_exit = Some(Exit { cause: ExitCause::Exited(7), at: now });
                 Waiting
             }
             (_, _) => Healthy,

@@ -27,7 +27,7 @@ use rustls::time_provider::TimeProvider;
 use rustls_pki_types::UnixTime;
 use server::Trust;
 use server::core::{
-    Agents, Cache, Change, Core, Events, Found, ImageSource, Planning, Resolver, Servers, now,
+    Agents, Cache, Change, Core, Events, Found, ImageSource, Planning, Resolver, Servers,
 };
 use server::http::{Serving, serve};
 use server::oci::{self, Registry};
@@ -159,6 +159,7 @@ impl World {
         let inner = CancellationToken::new();
         drop(queue);
         let core = Arc::new(Core {
+            clock: clock::Clock::system(),
             cluster: "test".into(),
             instance_range: "10.128.0.0/16".parse().unwrap(),
             service_range: "10.128.192.0/18".parse().unwrap(),
@@ -183,7 +184,8 @@ impl World {
             for (name, order) in [("staging", 1), ("production", 2)] {
                 let name = EnvironmentName::new(name).unwrap();
                 let host_labels = BTreeMap::new();
-                change = change.create(&Environment { name, order, host_labels, created: now() });
+                change =
+                    change.create(&Environment { name, order, host_labels, created: core.now() });
             }
             core.commit(change).await.unwrap();
         }

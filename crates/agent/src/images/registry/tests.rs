@@ -101,7 +101,7 @@ async fn registry() -> Repository {
         proxy: None,
         plain_http: true,
     };
-    let origins = Origins::new(&[], &identity.0, identity.1).unwrap();
+    let origins = Origins::new(&[], &identity.0, identity.1, &clock::Clock::system()).unwrap();
     let origins = origins.with(&[described]).unwrap();
     Repository::new(origins.of(Some(&main.to_string())), "team/app")
 }

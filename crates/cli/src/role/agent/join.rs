@@ -5,15 +5,16 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs, UdpSocket};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use api::id::HostId;
 use api::join::{HostJoinRequest, HostJoined};
 use api::protocol::SecretValue;
-use api::time::Timestamp;
 use client::{Address, Client, ClientError};
 use pki::{CaBundle, HostKey, JoinToken, PinError, PinnedAuthority};
 
 use super::super::kept::Kept;
+use super::super::process::clock;
 use super::super::up;
 use super::file::{AgentFile, identity};
 use crate::connect::run_async;
@@ -95,7 +96,7 @@ pub(super) fn run(
         domain: arguments.domain.clone().unwrap_or_default(),
         labels,
         replace: join.replace,
-        time: Timestamp(jiff::Timestamp::now().as_millisecond()),
+        time: clock()?.wall(),
     };
     let joined = ask(&join.join, &token, &request)?;
     CaBundle::from_pem(joined.authorities_pem.as_bytes())?.save(&authorities)?;
@@ -124,7 +125,9 @@ fn ask(
     request: &HostJoinRequest,
 ) -> Result<HostJoined, Failure> {
     let pin = PinnedAuthority::new(token.authority());
-    let tls = pin.tls(&[b"h2", b"http/1.1"], None).map_err(|e| Failure::of(Exit::Failure, &e))?;
+    let tls = pin
+        .tls(&[b"h2", b"http/1.1"], Some(Arc::new(clock()?)))
+        .map_err(|e| Failure::of(Exit::Failure, &e))?;
     let client = Client::with_tls(addresses, tls)?;
     run_async(async { client.join_host(request).await.map_err(|error| refused(&pin, error)) })
 }

@@ -107,6 +107,7 @@ impl ServerFile {
         let engine = engine_options(&data, &self.cluster, &place, binary);
         let first = self.etcd.clone();
         Ok(server::Options {
+            clock: super::super::process::clock()?,
             data: paths.server(),
             state: server::State::Supervised(Box::new(server::Supervised { engine, first })),
             cluster: self.cluster,

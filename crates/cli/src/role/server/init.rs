@@ -2,11 +2,11 @@
 //! same again with the same keys.
 
 use ipnet::Ipv4Net;
-use jiff::Timestamp;
 use pki::{CaError, CertificateAuthority, Keyring};
 use server::engine::Launch;
 
 use super::super::kept::Kept;
+use super::super::process::time;
 use super::super::up;
 use super::Arguments;
 use super::begin::{CLUSTER, Place, etcd_binary, make_directories};
@@ -33,7 +33,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ServerFile, Failure> {
     }
     let data = make_directories(&arguments.data)?;
     let paths = Paths::of(&data);
-    let authority = CertificateAuthority::load_or_create(&paths.pki(), cluster, Timestamp::now());
+    let authority = CertificateAuthority::load_or_create(&paths.pki(), cluster, time()?);
     let authority = authority.map_err(|error| match error {
         CaError::OtherCluster { .. } | CaError::Name(_) => Failure::of(Exit::Invalid, &error),
         error => error.into(),
@@ -41,7 +41,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ServerFile, Failure> {
     authority.bundle().save(&paths.authorities())?;
     Keyring::load_or_create(&paths.master_key())
         .map_err(|error| Failure::of(Exit::Failure, &error))?;
-    let own = authority.issue_server(place.name.as_str(), &place.names, Timestamp::now());
+    let own = authority.issue_server(place.name.as_str(), &place.names, time()?);
     own?.save(&paths.certificate(), &paths.key())?;
     let engine = engine_options(&data, cluster, &place, binary);
     let launch = Launch::first(&engine).save(&engine.directory);

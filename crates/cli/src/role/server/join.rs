@@ -4,7 +4,6 @@
 
 use api::join::{Handover, HandoverRequest, ServerJoinRequest, ServerJoined};
 use api::protocol::SecretValue;
-use api::time::Timestamp;
 use client::{Address, Client, ClientError};
 use pki::{
     CaBundle, CertificateAuthority, ClientTls, HandoverKey, HostKey, Identity, Keyring,
@@ -15,6 +14,7 @@ use store::etcd::EtcdAdmin;
 
 use super::super::agent::join::{read_token, refused};
 use super::super::kept::Kept;
+use super::super::process::clock;
 use super::super::up;
 use super::Arguments;
 use super::begin::{Place, etcd_binary, make_directories};
@@ -76,10 +76,10 @@ fn let_in(
         dns_names: place.names.dns.clone(),
         addresses: place.names.addresses.clone(),
         replace: begin.replace,
-        time: Timestamp(jiff::Timestamp::now().as_millisecond()),
+        time: clock()?.wall(),
     };
     let pin = PinnedAuthority::new(token.authority());
-    let tls = pin.tls(ALPN, None).map_err(|error| failed(&error))?;
+    let tls = pin.tls(ALPN, Some(std::sync::Arc::new(clock()?))).map_err(|error| failed(&error))?;
     let client = Client::with_tls(&begin.join, tls)?;
     let joined = run_async(async {
         client.join_server(&request).await.map_err(|error| refused(&pin, error))
