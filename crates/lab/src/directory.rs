@@ -4,7 +4,7 @@
 //! plan.json      the plan             faults.json   what is wrong with the network
 //! net            the lab's namespace  door.json     the way in from the machine
 //! admin.token, ca.pem, pki/           the cluster's first token, its authority
-//! machines/NAME/ state.json, ROLE.log, ROLE.held, disk/
+//! machines/NAME/ state.json, ROLE.log, ROLE.held, ROLE.token, disk/
 //! ```
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
@@ -21,7 +21,7 @@ use sha2::{Digest, Sha256};
 
 use crate::failure::LabError;
 use crate::fault::Faults;
-use crate::plan::Plan;
+use crate::plan::{ETCD_PORT, Machine, Plan, Role};
 
 /// Where labs are kept.
 pub const DEFAULT_BASE: &str = "/var/lib/freehold-lab";
@@ -38,6 +38,19 @@ const LOCK_WITHIN: Duration = Duration::from_secs(60);
 pub struct Lab {
     directory: PathBuf,
     id: String,
+}
+
+/// How the servers' etcd is reached, from the lab's network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EtcdAccess {
+    /// URLs of all members.
+    pub endpoints: Vec<String>,
+    /// The cluster's authorities, PEM.
+    pub authorities: PathBuf,
+    /// A server's certificate, PEM.
+    pub certificate: PathBuf,
+    /// That certificate's key, PEM.
+    pub key: PathBuf,
 }
 
 /// Held while a command changes a lab.
@@ -118,6 +131,20 @@ impl Lab {
             ("FREEHOLD_TOKEN_FILE", text(self.admin_token())),
             ("FREEHOLD_CA", text(self.authorities())),
         ]
+    }
+
+    /// How the servers' etcd is reached inside the lab; none when one server has the state alone.
+    #[must_use]
+    pub fn etcd(&self, plan: &Plan) -> Option<EtcdAccess> {
+        let first = plan.with_role(Role::Etcd).next()?;
+        let at = |machine: &Machine| format!("https://{}:{ETCD_PORT}", machine.address);
+        let pki = crate::role::data(self, first, Role::Server).join("pki");
+        Some(EtcdAccess {
+            endpoints: plan.with_role(Role::Etcd).map(at).collect(),
+            authorities: self.authorities(),
+            certificate: pki.join("server.pem"),
+            key: pki.join("server.key"),
+        })
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {

@@ -1,11 +1,12 @@
 //! Running commands inside the lab: on a machine, or as a client on its network.
+#![expect(unsafe_code, reason = "what a child does before it runs its program has no safe form")]
 
 use std::os::fd::AsFd;
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, ExitStatus};
 
 use net::namespace::Namespace;
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
 use rustix::thread::ThreadNameSpaceType;
 
 use crate::cgroup::Group;
@@ -14,8 +15,8 @@ use crate::failure::LabError;
 use crate::machine;
 
 /// Runs a command on a machine and gives its exit code. The calling process moves into the
-/// machine's cgroup and namespaces for good, so that it ends with the machine; it must have one
-/// thread.
+/// machine's cgroup and namespaces for good, so that it ends with the machine, and the command with
+/// it; it must have one thread.
 ///
 /// # Errors
 /// The machine does not run, or the command cannot be started.
@@ -36,7 +37,15 @@ pub fn enter(lab: &Lab, name: &str, command: &[String]) -> Result<i32, LabError>
         | ThreadNameSpaceType::PROCESS_ID
         | ThreadNameSpaceType::NETWORK;
     rustix::thread::move_into_thread_name_spaces(held.as_fd(), all).map_err(&failed)?;
-    let mut child = prepared(command, &environment)
+    let mut prepared = prepared(command, &environment);
+    // SAFETY: one call to the kernel, which takes no lock and no memory.
+    unsafe {
+        prepared.pre_exec(|| {
+            rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+            Ok(())
+        });
+    }
+    let mut child = prepared
         .spawn()
         .map_err(|source| LabError::System { doing: format!("run {}", command[0]), source })?;
     ended(child.wait(), command)

@@ -86,6 +86,9 @@ pub enum LabError {
     /// Certificates on disk.
     #[error("write the lab's certificates")]
     Certificate(#[from] pki::FileError),
+    /// Several servers need it.
+    #[error("find the etcd program for servers: it is nowhere in the path")]
+    NoEtcd,
     /// A machine is not running.
     #[error("reach machine {0}: it is not running")]
     NotRunning(String),

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::fs::{self, OpenOptions};
 use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -22,15 +23,16 @@ use rustix::thread::UnshareFlags;
 use crate::cgroup::{self, Group};
 use crate::directory::Lab;
 use crate::failure::LabError;
-use crate::plan::{Machine, Member};
+use crate::plan::{Machine, Member, Plan, Role};
 use crate::process::Process;
+use crate::role::Way;
 use crate::{machine, network, role};
 
 /// How often ended processes are looked for.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// From the start of a role to its next start at the earliest.
-const PAUSE: Duration = Duration::from_millis(500);
+const PAUSE: Duration = Duration::from_millis(300);
 
 /// How long the machine's link may take to appear.
 const LINK_WITHIN: Duration = Duration::from_secs(30);
@@ -157,9 +159,18 @@ fn link() -> Result<(), LabError> {
 struct Init<'a> {
     lab: &'a Lab,
     name: &'a str,
-    /// Roles' words by process.
-    running: BTreeMap<i32, &'static str>,
-    started: BTreeMap<&'static str, Instant>,
+    /// What runs for which role, by process.
+    running: BTreeMap<i32, (Role, Job)>,
+    started: BTreeMap<Role, Instant>,
+}
+
+/// What a process does for its role.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Job {
+    /// It is the role.
+    Run,
+    /// It makes the token with which the role joins.
+    Invite,
 }
 
 impl Init<'_> {
@@ -175,8 +186,16 @@ impl Init<'_> {
     /// Takes leave of everything that has ended, its own children and orphans.
     fn reap(&mut self) {
         while let Ok(Some((pid, status))) = rustix::process::wait(WaitOptions::NOHANG) {
-            if let Some(word) = self.running.remove(&pid.as_raw_nonzero().get()) {
-                eprintln!("{}: the {word} ended: {status:?}", self.name);
+            let Some((role, job)) = self.running.remove(&pid.as_raw_nonzero().get()) else {
+                continue;
+            };
+            match job {
+                Job::Run => eprintln!("{}: the {} ended: {status:?}", self.name, role.word()),
+                Job::Invite if status.exit_status() == Some(0) => {
+                    self.started.remove(&role);
+                }
+                // There is no server yet that could invite.
+                Job::Invite => drop(fs::remove_file(role::token(self.lab, self.name, role))),
             }
         }
     }
@@ -185,38 +204,50 @@ impl Init<'_> {
         // A plan that is being replaced is there in the next round.
         let Ok(plan) = self.lab.plan() else { return };
         let Some(machine) = plan.machine(self.name) else { return };
-        for member in &machine.members {
-            let word = member.role.word();
-            let running = self.running.values().any(|other| *other == word);
-            let early = self.started.get(word).is_some_and(|at| at.elapsed() < PAUSE);
-            if running || early || machine::held(self.lab, self.name, word).exists() {
+        // The server starts its etcd.
+        for member in machine.members.iter().filter(|it| it.role != Role::Etcd) {
+            let role = member.role;
+            let running = self.running.values().any(|(other, _)| *other == role);
+            let early = self.started.get(&role).is_some_and(|at| at.elapsed() < PAUSE);
+            if running || early || machine::held(self.lab, self.name, role.word()).exists() {
                 continue;
             }
-            self.started.insert(word, Instant::now());
+            self.started.insert(role, Instant::now());
             match self.start(&plan, machine, member) {
-                Ok(pid) => drop(self.running.insert(pid, word)),
-                Err(error) => eprintln!("{}: start the {word}: {error}", self.name),
+                Ok((pid, job)) => drop(self.running.insert(pid, (role, job))),
+                Err(error) => eprintln!("{}: start the {}: {error}", self.name, role.word()),
             }
         }
     }
 
     fn start(
         &self,
-        plan: &crate::Plan,
+        plan: &Plan,
         machine: &Machine,
         member: &Member,
-    ) -> Result<i32, io::Error> {
-        let log = self.lab.machine(self.name).join(format!("{}.log", member.role.word()));
+    ) -> Result<(i32, Job), io::Error> {
+        let role = member.role;
+        let way = Way::of(plan, machine, member, role::has_begun(self.lab, machine, role));
+        let token = role::token(self.lab, self.name, role);
+        let invited = fs::metadata(&token).is_ok_and(|it| it.len() > 0);
+        let log = self.lab.machine(self.name).join(format!("{}.log", role.word()));
         let log = OpenOptions::new().create(true).append(true).open(log)?;
-        let child = Command::new("/proc/self/exe")
-            .arg0("freehold")
-            .args(role::arguments(self.lab, plan, machine, member))
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log)
-            .process_group(0)
-            .spawn()?;
-        Ok(child.id().cast_signed())
+        let mut command = Command::new("/proc/self/exe");
+        command.arg0("freehold").stdin(Stdio::null()).process_group(0);
+        if way == Way::Join && !invited {
+            let made = OpenOptions::new()
+                .create(true)
+                .write(true)
+                .truncate(true)
+                .mode(0o600)
+                .open(&token)?;
+            command.args(["host", "token"]).args((role == Role::Server).then_some("--server"));
+            command.envs(self.lab.environment(&plan.servers())).stdout(made).stderr(Stdio::null());
+            return Ok((command.spawn()?.id().cast_signed(), Job::Invite));
+        }
+        command.args(role::arguments(self.lab, plan, machine, member, way));
+        let child = command.stdout(log.try_clone()?).stderr(log).spawn()?;
+        Ok((child.id().cast_signed(), Job::Run))
     }
 }
 

@@ -21,7 +21,10 @@ use crate::failure::LabError;
 use crate::machine;
 use crate::network::break_links;
 use crate::target::Target;
-use crate::up::start;
+use crate::up::start_together;
+
+/// Roles that are started again when they end, unless they are held.
+const HELD: [&str; 3] = ["server", "etcd", "agent"];
 
 /// When a kill took effect.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,7 +56,7 @@ pub fn kill(lab: &Lab, lock: &Lock, targets: &[Target]) -> Result<Silence, LabEr
     results.into_iter().collect::<Result<(), LabError>>()?;
     for target in targets {
         if let Target::Process { machine, role } = target {
-            if matches!(role.as_str(), "server" | "agent") {
+            if HELD.contains(&role.as_str()) {
                 let held = machine::held(lab, machine, role);
                 File::create(&held).map_err(LabError::file("write", &held))?;
             }
@@ -135,26 +138,22 @@ pub fn restart(lab: &Lab, lock: &Lock, targets: &[Target], exe: &Path) -> Result
     if !machines.is_empty() {
         kill(lab, lock, &machines)?;
     }
-    let namespace = Namespace::open(&lab.namespace())?;
     for target in targets {
-        match target {
-            Target::Machine { machine } => {
-                for role in ["server", "agent"] {
-                    remove(&machine::held(lab, machine, role))?;
-                }
-                break_links(lab, lock, |faults| {
-                    faults.silent.remove(machine);
-                })?;
-                let machine = plan.machine(machine);
-                let machine =
-                    machine.ok_or_else(|| LabError::NotRunning(target.machine().to_owned()))?;
-                start(lab, &namespace, machine, exe)?;
-            }
-            Target::Process { machine, role } => {
-                remove(&machine::held(lab, machine, role))?;
-                signal(lab, machine, role, Signal::KILL)?;
-            }
+        if let Target::Process { machine, role } = target {
+            remove(&machine::held(lab, machine, role))?;
+            signal(lab, machine, role, Signal::KILL)?;
         }
     }
-    Ok(())
+    let named = |target: &&Target| machines.contains(target);
+    let names: BTreeSet<&str> = targets.iter().filter(named).map(Target::machine).collect();
+    for (machine, role) in names.iter().flat_map(|it| HELD.map(|role| (it, role))) {
+        remove(&machine::held(lab, machine, role))?;
+    }
+    if names.is_empty() {
+        return Ok(());
+    }
+    break_links(lab, lock, |faults| faults.silent.retain(|it| !names.contains(it.as_str())))?;
+    let namespace = Namespace::open(&lab.namespace())?;
+    let machines: Vec<_> = names.into_iter().filter_map(|name| plan.machine(name)).collect();
+    start_together(lab, &plan, &namespace, &machines, exe)
 }

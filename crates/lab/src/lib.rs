@@ -9,6 +9,7 @@
 
 mod certificates;
 mod cgroup;
+mod delay;
 mod directory;
 mod door;
 mod down;
@@ -19,23 +20,27 @@ mod init;
 mod kill;
 mod machine;
 mod network;
+mod packet;
 mod plan;
 mod process;
 mod role;
+mod running;
 mod status;
 mod target;
 mod up;
 
-pub use directory::{DEFAULT_BASE, Lab, Lock};
+pub use delay::{delay_links, relay};
+pub use directory::{DEFAULT_BASE, EtcdAccess, Lab, Lock};
 pub use door::{Door, serve as serve_door};
 pub use down::down;
 pub use enter::{enter, run_outside};
 pub use failure::LabError;
-pub use fault::{End, Faults, Link, Loss};
+pub use fault::{Delay, End, Faults, Link, Loss};
 pub use init::{first, outer};
 pub use kill::{Silence, freeze, kill, restart, thaw};
 pub use network::break_links;
 pub use plan::{Limits, Machine, Member, Plan, PlanError, Role, Shape};
+pub use running::Running;
 pub use status::{MachineStatus, State, status};
 pub use target::{Target, TargetError};
 pub use up::{migrate, up};

@@ -1,6 +1,7 @@
 //! The lab's network: a namespace without a way out, a bridge in it, and a port for each machine.
 
 use std::io::Write;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use net::namespace::Namespace;
@@ -9,9 +10,10 @@ use crate::directory::{Lab, Lock};
 use crate::failure::LabError;
 use crate::fault::Faults;
 use crate::plan::{Machine, Plan};
+use crate::{delay, machine};
 
 /// The bridge in the lab's namespace.
-const BRIDGE: &str = "lab0";
+pub(crate) const BRIDGE: &str = "lab0";
 
 /// A machine's only link, as it sees it.
 pub(crate) const INSIDE: &str = "eth0";
@@ -65,11 +67,41 @@ pub fn break_links(
 ) -> Result<Faults, LabError> {
     let plan = lab.plan()?;
     let mut faults = lab.faults()?;
+    let was_slow = !faults.slow.is_empty();
     change(&mut faults);
-    let script = faults.render(&plan);
-    Namespace::open(&lab.namespace())?.run(|| net::nft::apply(&script))??;
+    apply(lab, &plan, &faults)?;
+    if faults.slow.is_empty() && was_slow {
+        delay::stop(lab);
+        segment(lab, &plan, false);
+    }
     lab.save_faults(&faults)?;
     Ok(faults)
+}
+
+/// Loads the rules.
+pub(crate) fn apply(lab: &Lab, plan: &Plan, faults: &Faults) -> Result<(), LabError> {
+    let script = faults.render(plan);
+    Ok(Namespace::open(&lab.namespace())?.run(|| net::nft::apply(&script))??)
+}
+
+/// Lets all machines that run cut up what they send, or no more.
+pub(crate) fn segment(lab: &Lab, plan: &Plan, cut: bool) {
+    for machine in &plan.machines {
+        if let Some(init) = machine::init(lab, &machine.name) {
+            slow(init.pid, cut);
+        }
+    }
+}
+
+/// The same for one machine, by its first process. Frames that the network card would have cut up
+/// are not taken from a port as they are when they are another tunnel's. A machine that ends
+/// meanwhile sends nothing at all.
+pub(crate) fn slow(pid: i32, cut: bool) {
+    let segments = if cut { 1 } else { 65_535 };
+    let script = format!("link set {INSIDE} gso_max_segs {segments}\n");
+    if let Ok(namespace) = Namespace::open(Path::new(&format!("/proc/{pid}/ns/net"))) {
+        let _ = namespace.run(|| batch(&script));
+    }
 }
 
 /// Runs commands of `ip` in the calling thread's namespace.

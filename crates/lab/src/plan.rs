@@ -12,11 +12,17 @@ use thiserror::Error;
 /// 50 MiB.
 const MAX_MACHINES: usize = 200;
 
+/// The most servers: each has a member of etcd, which takes no more.
+const MAX_SERVERS: usize = 5;
+
 /// Where machines' addresses begin in the lab's range.
 const FIRST_ADDRESS: u32 = 11;
 
 /// The port of API, registry and agents' streams.
 pub(crate) const API_PORT: u16 = 7443;
+
+/// Where a server's etcd serves clients, since nothing else is said to the server.
+pub(crate) const ETCD_PORT: u16 = 2379;
 
 /// What was asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,10 +37,28 @@ pub struct Shape {
     pub racks: usize,
     /// Servers on machines of their own, not on hosts.
     pub apart: bool,
+    /// Machines alone, without anything of Freehold on them.
+    pub bare: bool,
     /// What each machine has.
     pub limits: Limits,
     /// The machines' addresses, a /24; seen inside the lab only.
     pub range: Ipv4Net,
+}
+
+impl Default for Shape {
+    /// One server, three hosts.
+    fn default() -> Self {
+        Self {
+            servers: 1,
+            hosts: 3,
+            hypervisors: 0,
+            racks: 0,
+            apart: false,
+            bare: false,
+            limits: Limits::default(),
+            range: Ipv4Net::new_assert(Ipv4Addr::new(10, 64, 0, 0), 24),
+        }
+    }
 }
 
 /// The capacity of a machine.
@@ -89,18 +113,20 @@ pub struct Machine {
 /// One role on a machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Member {
-    /// The name by which it is killed and restarted: `server-1`, or the host's.
+    /// The name by which it is killed and restarted: `server-1`, `etcd-1`, or the host's.
     pub name: String,
     /// What it is.
     pub role: Role,
 }
 
 /// What may run on a machine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
     /// A server of the control plane.
     Server,
+    /// A server's member of etcd, which the server starts.
+    Etcd,
     /// A host's agent.
     Agent,
 }
@@ -111,6 +137,7 @@ impl Role {
     pub fn word(self) -> &'static str {
         match self {
             Self::Server => "server",
+            Self::Etcd => "etcd",
             Self::Agent => "agent",
         }
     }
@@ -122,9 +149,14 @@ pub enum PlanError {
     /// Nothing to run.
     #[error("a lab has at least one server and one host")]
     Empty,
-    /// One server keeps its state in a file of its own.
-    #[error("{0} servers: this version runs one, with its state in SQLite")]
-    Servers(usize),
+    /// Servers without a machine to stand on, or more than etcd has members.
+    #[error("{servers} servers on {hosts} hosts: a lab has {MAX_SERVERS} at most, each on its own")]
+    Servers {
+        /// Servers.
+        servers: usize,
+        /// Hosts.
+        hosts: usize,
+    },
     /// Too large.
     #[error("{0} machines: a lab has {MAX_MACHINES} at most")]
     TooMany(usize),
@@ -155,18 +187,18 @@ impl Plan {
             let address = Ipv4Addr::from(u32::from(shape.range.addr()) + number);
             machines.push(Machine { name, address, hypervisor, rack, members });
         };
-        let server =
-            |index: usize| Member { name: format!("server-{}", index + 1), role: Role::Server };
         for index in 0..if shape.apart { shape.servers } else { 0 } {
-            add(server(index).name, None, None, vec![server(index)]);
+            add(format!("server-{}", index + 1), None, None, server(shape, index));
         }
         for index in 0..shape.hosts {
             let name = format!("host-{}", index + 1);
             let mut members = Vec::new();
             if !shape.apart && index < shape.servers {
-                members.push(server(index));
+                members.extend(server(shape, index));
             }
-            members.push(Member { name: name.clone(), role: Role::Agent });
+            if !shape.bare {
+                members.push(Member { name: name.clone(), role: Role::Agent });
+            }
             let on = index.checked_rem(shape.hypervisors);
             let rack = on.and_then(|on| on.checked_rem(shape.racks));
             let word = |what: &str, at: usize| format!("{what}-{}", at + 1);
@@ -194,6 +226,11 @@ impl Plan {
         self.with_role(Role::Server).map(|it| format!("{}:{API_PORT}", it.address)).collect()
     }
 
+    /// Whether there is one server, which keeps its state in SQLite.
+    pub(crate) fn lone_server(&self) -> bool {
+        self.with_role(Role::Server).count() == 1
+    }
+
     /// The address of the outside client: the bridge's own.
     #[must_use]
     pub fn outside(&self) -> Ipv4Net {
@@ -214,12 +251,15 @@ impl Plan {
         moved.rack = rack;
         Some(moved)
     }
+}
 
-    /// The subnet that a host's instances have: by its place among the hosts.
-    #[must_use]
-    pub fn subnet(&self, machine: &Machine) -> Option<Ipv4Net> {
-        let place = self.with_role(Role::Agent).position(|it| it.name == machine.name)?;
-        self.instances.subnets(24).ok()?.nth(place)
+/// What a server is: alone it keeps its state in SQLite, with others in etcd.
+fn server(shape: &Shape, index: usize) -> Vec<Member> {
+    let of = |role: Role| Member { name: format!("{}-{}", role.word(), index + 1), role };
+    match shape {
+        Shape { bare: true, .. } => Vec::new(),
+        Shape { servers: 1, .. } => vec![of(Role::Server)],
+        _ => vec![of(Role::Server), of(Role::Etcd)],
     }
 }
 
@@ -266,8 +306,8 @@ fn check(shape: &Shape, others: [Ipv4Net; 2]) -> Result<(), PlanError> {
     if shape.servers == 0 || shape.hosts == 0 {
         return Err(PlanError::Empty);
     }
-    if shape.servers > 1 {
-        return Err(PlanError::Servers(shape.servers));
+    if shape.servers > MAX_SERVERS || (!shape.apart && shape.servers > shape.hosts) {
+        return Err(PlanError::Servers { servers: shape.servers, hosts: shape.hosts });
     }
     let machines = shape.hosts + if shape.apart { shape.servers } else { 0 };
     if machines > MAX_MACHINES {
@@ -296,15 +336,7 @@ mod tests {
     use super::*;
 
     pub(crate) fn shape(hosts: usize, hypervisors: usize, racks: usize) -> Shape {
-        Shape {
-            servers: 1,
-            hosts,
-            hypervisors,
-            racks,
-            apart: false,
-            limits: Limits::default(),
-            range: "10.64.0.0/24".parse().unwrap(),
-        }
+        Shape { hosts, hypervisors, racks, ..Shape::default() }
     }
 
     #[test]
@@ -316,8 +348,6 @@ mod tests {
         assert_eq!(domains[3..], domains[..3]);
         assert_eq!(plan.servers(), ["10.64.0.11:7443"]);
         assert_eq!(plan.outside().to_string(), "10.64.0.1/24");
-        let third = plan.machine("host-3").unwrap();
-        assert_eq!(plan.subnet(third).unwrap().to_string(), "10.128.2.0/24");
     }
 
     #[test]
@@ -325,8 +355,21 @@ mod tests {
         let plan = Plan::of(&Shape { apart: true, ..shape(2, 0, 0) }).unwrap();
         let names: Vec<&str> = plan.machines.iter().map(|it| it.name.as_str()).collect();
         assert_eq!(names, ["server-1", "host-1", "host-2"]);
-        assert!(plan.subnet(&plan.machines[0]).is_none());
         assert_eq!(plan.machines[1].domain().levels().len(), 0);
+    }
+
+    #[test]
+    fn servers_stand_on_different_hypervisors_each_with_its_etcd() {
+        let plan = Plan::of(&Shape { servers: 3, ..shape(6, 3, 2) }).unwrap();
+        let first: Vec<String> =
+            plan.machines[0].members.iter().map(|it| it.name.clone()).collect();
+        assert_eq!(first, ["server-1", "etcd-1", "host-1"]);
+        let on: Vec<&str> =
+            plan.with_role(Role::Server).filter_map(|it| it.hypervisor.as_deref()).collect();
+        assert_eq!(on, ["hv-1", "hv-2", "hv-3"]);
+        assert_eq!(plan.servers().len(), 3);
+        let bare = Plan::of(&Shape { bare: true, ..shape(4, 2, 0) }).unwrap();
+        assert!(bare.machines.iter().all(|machine| machine.members.is_empty()));
     }
 
     #[test]
@@ -348,7 +391,8 @@ mod tests {
             shape(4, 0, 1),
             shape(201, 0, 0),
             Shape { servers: 0, ..shape(1, 0, 0) },
-            Shape { servers: 2, ..shape(2, 0, 0) },
+            Shape { servers: 3, ..shape(2, 0, 0) },
+            Shape { servers: 6, ..shape(6, 0, 0) },
             Shape { range: "10.128.3.0/24".parse().unwrap(), ..shape(1, 0, 0) },
             Shape { range: "8.8.8.0/24".parse().unwrap(), ..shape(1, 0, 0) },
             Shape { range: "10.64.0.0/16".parse().unwrap(), ..shape(1, 0, 0) },

@@ -1,6 +1,9 @@
 //! The command lines of what runs on a machine. Pure.
+//!
+//! A lone server keeps its state in SQLite and has a certificate made for it; several begin and
+//! join as they do on machines of their own, and so does every agent.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::certificates::CLUSTER;
 use crate::directory::Lab;
@@ -9,45 +12,129 @@ use crate::plan::{API_PORT, Machine, Member, Plan, Role};
 /// Names the installation inside each machine, which has namespaces of its own.
 const SLUG: &str = "lab";
 
+/// How a role comes to run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// What it needs is in its directory.
+    Plain,
+    /// The first server makes the cluster.
+    Init,
+    /// It joins with a token.
+    Join,
+}
+
+impl Way {
+    /// How a member comes to run; `begun` when it has run before.
+    pub(crate) fn of(plan: &Plan, machine: &Machine, member: &Member, begun: bool) -> Self {
+        let first = plan.with_role(Role::Server).next().is_some_and(|it| it.name == machine.name);
+        match member.role {
+            _ if begun => Self::Plain,
+            Role::Server if plan.lone_server() => Self::Plain,
+            Role::Server if first => Self::Init,
+            _ => Self::Join,
+        }
+    }
+}
+
+/// A role's directory.
+pub(crate) fn data(lab: &Lab, machine: &Machine, role: Role) -> PathBuf {
+    lab.machine(&machine.name).join("disk").join(role.word())
+}
+
+/// Whether a role has begun: what it knows from then is there.
+pub(crate) fn has_begun(lab: &Lab, machine: &Machine, role: Role) -> bool {
+    data(lab, machine, role).join(format!("{}.toml", role.word())).exists()
+}
+
+/// The file that a member's join token is in.
+pub(crate) fn token(lab: &Lab, machine: &str, role: Role) -> PathBuf {
+    lab.machine(machine).join(format!("{}.token", role.word()))
+}
+
+/// The program that a server runs as its etcd.
+pub(crate) fn etcd(lab: &Lab, machine: &str) -> PathBuf {
+    lab.machine(machine).join("etcd")
+}
+
+/// That program: etcd, which does not start while it is held.
+pub(crate) fn etcd_script(program: &Path, held: &Path) -> String {
+    let (program, held) = (quoted(program), quoted(held));
+    format!("#!/bin/sh\nwhile [ -e {held} ]; do sleep 0.05; done\nexec {program} \"$@\"\n")
+}
+
+fn quoted(path: &Path) -> String {
+    format!("'{}'", text(path).replace('\'', "'\\''"))
+}
+
 /// Arguments of `freehold` for a member of a machine.
-pub(crate) fn arguments(lab: &Lab, plan: &Plan, machine: &Machine, member: &Member) -> Vec<String> {
+pub(crate) fn arguments(
+    lab: &Lab,
+    plan: &Plan,
+    machine: &Machine,
+    member: &Member,
+    way: Way,
+) -> Vec<String> {
     let mut all = vec![member.role.word().to_owned()];
     let mut add = |name: &str, value: String| all.extend([name.to_owned(), value]);
-    let own = lab.machine(&machine.name);
-    let file = |name: &str| path(&own.join(format!("{}.{name}", member.role.word())));
-    add("--data", path(&own.join("disk").join(member.role.word())));
-    add("--certificate", file("pem"));
-    add("--key", file("key"));
-    add("--authorities", path(&lab.authorities()));
-    add("--instance-range", plan.instances.to_string());
-    add("--service-range", plan.services.to_string());
-    match member.role {
-        Role::Server => {
-            add("--cluster", CLUSTER.to_owned());
+    add("--data", text(&data(lab, machine, member.role)));
+    if way == Way::Join {
+        add("--join", others(plan, machine, member).join(","));
+        add("--token-file", text(&token(lab, &machine.name, member.role)));
+    }
+    match (member.role, way) {
+        (Role::Server, Way::Plain) if plan.lone_server() => lone(lab, plan, machine, &mut add),
+        (Role::Server, Way::Plain) => {}
+        (Role::Server, _) => {
             add("--name", member.name.clone());
             add("--api", format!("{}:{API_PORT}", machine.address));
-            add("--admin-token", path(&lab.admin_token()));
+            add("--etcd-binary", text(&etcd(lab, &machine.name)));
+            if way == Way::Init {
+                add("--cluster", CLUSTER.to_owned());
+                add("--instance-range", plan.instances.to_string());
+                add("--service-range", plan.services.to_string());
+            }
         }
-        Role::Agent => {
+        (Role::Agent, _) => {
             add("--run-dir", format!("/run/freehold/{SLUG}"));
             add("--slug", SLUG.to_owned());
-            add("--host", member.name.clone());
-            for server in plan.servers() {
-                add("--server", server);
-            }
-            if let Some(subnet) = plan.subnet(machine) {
-                add("--subnet", subnet.to_string());
-            }
             add("--domain", machine.domain().to_string());
             add("--address", machine.address.to_string());
-            add("--http", "0.0.0.0:80".to_owned());
-            add("--https", "0.0.0.0:443".to_owned());
+            if way == Way::Join {
+                add("--name", member.name.clone());
+                add("--label", "ingress=true".to_owned());
+            }
         }
+        (Role::Etcd, _) => {}
+    }
+    if way == Way::Init {
+        all.push("--init".to_owned());
     }
     all
 }
 
+/// What a server without others is given.
+fn lone(lab: &Lab, plan: &Plan, machine: &Machine, add: &mut impl FnMut(&str, String)) {
+    let own = lab.machine(&machine.name);
+    let name = machine.member(Role::Server).map(|member| member.name.clone());
+    add("--certificate", text(&own.join("server.pem")));
+    add("--key", text(&own.join("server.key")));
+    add("--authorities", text(&lab.authorities()));
+    add("--authority", text(&lab.path("pki")));
+    add("--instance-range", plan.instances.to_string());
+    add("--service-range", plan.services.to_string());
+    add("--cluster", CLUSTER.to_owned());
+    add("--name", name.unwrap_or_default());
+    add("--api", format!("{}:{API_PORT}", machine.address));
+    add("--admin-token", text(&lab.admin_token()));
+}
+
+/// The servers that a member joins; it is none yet itself.
+fn others(plan: &Plan, machine: &Machine, member: &Member) -> Vec<String> {
+    let own = format!("{}:{API_PORT}", machine.address);
+    plan.servers().into_iter().filter(|it| member.role != Role::Server || *it != own).collect()
+}
+
 /// A lab's directory is checked to be text.
-fn path(path: &Path) -> String {
+fn text(path: &Path) -> String {
     path.to_string_lossy().into_owned()
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::plan::{Plan, Role};
+use crate::plan::Plan;
 
 /// Something that can be killed, frozen or restarted.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -78,6 +78,18 @@ impl Target {
         }
     }
 
+    /// Everything that several names stand for, each once.
+    ///
+    /// # Errors
+    /// Nothing has one of the names.
+    pub fn all(plan: &Plan, names: &[impl AsRef<str>]) -> Result<Vec<Self>, TargetError> {
+        let mut all = BTreeSet::new();
+        for name in names {
+            all.extend(Self::find(plan, name.as_ref())?);
+        }
+        Ok(all.into_iter().collect())
+    }
+
     fn process(plan: &Plan, name: &str) -> Option<Self> {
         let of = |machine: &crate::Machine, role: &str| Self::Process {
             machine: machine.name.clone(),
@@ -86,14 +98,10 @@ impl Target {
         if let Some((machine, role)) = name.split_once('/') {
             return WORDS.contains(&role).then(|| Some(of(plan.machine(machine)?, role)))?;
         }
-        let (kind, server) = match name.strip_prefix("etcd-") {
-            Some(number) => ("etcd", format!("server-{number}")),
-            None => ("server", name.to_owned()),
-        };
-        let holds = |it: &&crate::Machine| {
-            it.member(Role::Server).is_some_and(|member| member.name == server)
-        };
-        plan.machines.iter().find(holds).map(|machine| of(machine, kind))
+        plan.machines.iter().find_map(|machine| {
+            let member = machine.members.iter().find(|member| member.name == name)?;
+            Some(of(machine, member.role.word()))
+        })
     }
 
     /// The machines that a comma-separated list of names means, for cutting links.
@@ -123,19 +131,11 @@ fn known(plan: &Plan) -> BTreeSet<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::{Limits, Shape};
+    use crate::plan::Shape;
 
     fn plan() -> Plan {
-        Plan::of(&Shape {
-            servers: 1,
-            hosts: 4,
-            hypervisors: 2,
-            racks: 1,
-            apart: false,
-            limits: Limits::default(),
-            range: "10.64.0.0/24".parse().unwrap(),
-        })
-        .unwrap()
+        let shape = Shape { hosts: 4, hypervisors: 2, racks: 1, ..Shape::default() };
+        Plan::of(&Shape { servers: 3, ..shape }).unwrap()
     }
 
     #[test]
@@ -145,7 +145,7 @@ mod tests {
             ("hv-2", vec!["host-2", "host-4"]),
             ("rack-1", vec!["host-1", "host-2", "host-3", "host-4"]),
             ("server-1", vec!["host-1/server"]),
-            ("etcd-1", vec!["host-1/etcd"]),
+            ("etcd-2", vec!["host-2/etcd"]),
             ("host-3/agent", vec!["host-3/agent"]),
         ] {
             let found = Target::find(&plan(), name).unwrap();
@@ -158,7 +158,7 @@ mod tests {
                 .collect();
             assert_eq!(text, meant, "{name}");
         }
-        for bad in ["", "host-9", "hv-9", "server-2", "host-1/init", "host-9/agent", "/agent"] {
+        for bad in ["", "host-9", "hv-9", "server-4", "host-1/init", "host-9/agent", "/agent"] {
             let error = Target::find(&plan(), bad).unwrap_err();
             assert!(error.to_string().contains("host-1, host-2"), "{error}");
         }

@@ -1,8 +1,9 @@
 //! Bringing a lab up, and starting its machines.
 
-use std::fs::OpenOptions;
+use std::fs::{OpenOptions, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use net::namespace::Namespace;
@@ -10,13 +11,15 @@ use rustix::process::Signal;
 
 use crate::certificates;
 use crate::cgroup::Group;
+use crate::delay;
 use crate::directory::{Lab, Lock, make};
 use crate::door::{self, Door};
 use crate::down::down;
 use crate::failure::LabError;
 use crate::machine;
 use crate::network;
-use crate::plan::{Machine, Plan, is_name};
+use crate::plan::{Machine, Plan, Role, is_name};
+use crate::role;
 use crate::target::TargetError;
 
 impl Lab {
@@ -28,13 +31,18 @@ impl Lab {
         door::ensure(self, exe, &self.hidden("lab-door", None))
     }
 
-    /// The arguments of one of the binary's hidden roles for this lab.
-    pub(crate) fn hidden(&self, role: &str, machine: Option<&str>) -> Vec<String> {
+    /// The options of the binary's commands that mean this lab.
+    pub(crate) fn options(&self) -> [String; 4] {
         let base = self.directory().parent().unwrap_or(self.directory());
         let name = self.directory().file_name().unwrap_or_default();
+        let text = |text: &std::ffi::OsStr| text.to_string_lossy().into_owned();
+        ["--base".to_owned(), text(base.as_os_str()), "--lab".to_owned(), text(name)]
+    }
+
+    /// The arguments of one of the binary's hidden roles for this lab.
+    pub(crate) fn hidden(&self, role: &str, machine: Option<&str>) -> Vec<String> {
         let mut words = vec![role.to_owned()];
-        words.extend(["--base".to_owned(), base.to_string_lossy().into_owned()]);
-        words.extend(["--lab".to_owned(), name.to_string_lossy().into_owned()]);
+        words.extend(self.options());
         words.extend(machine.into_iter().flat_map(|it| ["--machine".to_owned(), it.to_owned()]));
         words
     }
@@ -63,22 +71,67 @@ fn start_all(lab: &Lab, plan: &Plan, exe: &Path) -> Result<Door, LabError> {
     make(lab.directory())?;
     lab.save_plan(plan)?;
     let namespace = network::ensure(lab, plan)?;
-    for machine in &plan.machines {
-        start(lab, &namespace, machine, exe)?;
+    if !plan.lone_server() {
+        begin(lab, plan)?;
     }
-    lab.door(exe)
+    let door = lab.door(exe)?;
+    let machines: Vec<&Machine> = plan.machines.iter().collect();
+    start_together(lab, plan, &namespace, &machines, exe)?;
+    Ok(door)
+}
+
+/// Where the first of several servers puts what clients need.
+fn begin(lab: &Lab, plan: &Plan) -> Result<(), LabError> {
+    let Some(first) = plan.with_role(Role::Server).next() else { return Ok(()) };
+    let data = role::data(lab, first, Role::Server);
+    for (name, at) in [("admin.token", lab.admin_token()), ("ca.pem", lab.authorities())] {
+        std::os::unix::fs::symlink(data.join(name), &at).map_err(LabError::file("link", &at))?;
+    }
+    etcd_program().map(drop)
+}
+
+/// The etcd program of this machine.
+fn etcd_program() -> Result<PathBuf, LabError> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path).map(|it| it.join("etcd")).find(|it| it.is_file());
+    found.ok_or(LabError::NoEtcd)
+}
+
+/// Starts machines that do not run, side by side.
+pub(crate) fn start_together(
+    lab: &Lab,
+    plan: &Plan,
+    namespace: &Namespace,
+    machines: &[&Machine],
+    exe: &Path,
+) -> Result<(), LabError> {
+    let results: Vec<Result<(), LabError>> = std::thread::scope(|scope| {
+        let start = |machine| scope.spawn(move || start(lab, plan, namespace, machine, exe));
+        let running: Vec<_> = machines.iter().copied().map(start).collect();
+        running.into_iter().map(|it| it.join().expect("starting does not panic")).collect()
+    });
+    results.into_iter().collect()
 }
 
 /// Starts a machine that does not run.
-pub(crate) fn start(
+fn start(
     lab: &Lab,
+    plan: &Plan,
     namespace: &Namespace,
     machine: &Machine,
     exe: &Path,
 ) -> Result<(), LabError> {
     let own = lab.machine(&machine.name);
     make(&own.join("disk"))?;
-    certificates::issue(lab, machine)?;
+    certificates::issue(lab, plan, machine)?;
+    if machine.member(Role::Etcd).is_some() {
+        let held = machine::held(lab, &machine.name, Role::Etcd.word());
+        let (at, text) =
+            (role::etcd(lab, &machine.name), role::etcd_script(&etcd_program()?, &held));
+        std::fs::write(&at, text).map_err(LabError::file("write", &at))?;
+        std::fs::set_permissions(&at, Permissions::from_mode(0o755))
+            .map_err(LabError::file("close", &at))?;
+    }
     let path = own.join("init.log");
     let log = OpenOptions::new().create(true).append(true).open(&path);
     let log = log.map_err(LabError::file("open", &path))?;
@@ -98,7 +151,9 @@ pub(crate) fn start(
         let why = log.lines().rev().take(3).collect::<Vec<_>>().join("; ");
         return Err(LabError::NotStarted { machine: machine.name.clone(), why });
     };
-    network::connect(namespace, machine, init.pid)
+    network::connect(namespace, machine, init.pid)?;
+    delay::started(lab, &machine.name);
+    Ok(())
 }
 
 /// Moves a machine to another hypervisor while it runs: its agent is started again and tells the

@@ -1,13 +1,15 @@
 //! `freehold lab …`: a whole cluster on one machine, and breaking it.
 
 mod arguments;
+mod control;
 mod ready;
 mod show;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use ::lab::{End, Lab, Loss, Plan, Target};
+use ::lab::{Delay, End, Lab, Loss, Plan, Target};
 
 pub(crate) use arguments::Arguments;
 pub(crate) use arguments::Hidden;
@@ -29,8 +31,8 @@ pub(crate) fn run(session: &Session, arguments: Arguments) -> Result<ExitCode, F
     match arguments {
         Arguments::Up(up) => bring_up(session, &up),
         Arguments::Status(named) => {
-            let lab = named.lab()?;
-            session.show(&::lab::status(&lab)?, |machines, look| show::machines(machines, look))
+            let machines = status(&named.lab()?)?;
+            session.show(&machines, |machines, look| show::machines(machines, look))
         }
         Arguments::Kill(broken) => kill(session, &broken),
         Arguments::Freeze(broken) => change(&broken, "frozen", ::lab::freeze),
@@ -40,6 +42,20 @@ pub(crate) fn run(session: &Session, arguments: Arguments) -> Result<ExitCode, F
         }),
         Arguments::Cut(pair) => lose(session, &pair, Loss::ALL),
         Arguments::Loss { percent, pair } => lose(session, &pair, Loss { percent }),
+        Arguments::Delay { from, to, millis, one_way, which } => {
+            let lab = which.lab()?;
+            let plan = lab.plan()?;
+            let (one, other) = (ends(&plan, &from)?, ends(&plan, &to)?);
+            if one.contains(&End::Outside) || other.contains(&End::Outside) {
+                return Err(Failure::invalid("delay what clients outside send: they are near"));
+            }
+            let late = Delay { millis };
+            let faults = ::lab::delay_links(&lab, &lab.lock()?, &binary(), |faults| {
+                faults.delay(&one, &other, late, one_way);
+            })?;
+            let way = if one_way { "to" } else { "and" };
+            session.changed(&faults, &format!("{from} {way} {to} are {millis} ms apart"))
+        }
         Arguments::Heal(named) => {
             let lab = named.lab()?;
             let faults = ::lab::break_links(&lab, &lab.lock()?, ::lab::Faults::heal)?;
@@ -85,6 +101,7 @@ pub(crate) fn run_hidden(arguments: &Hidden) -> Result<ExitCode, Failure> {
             }
         }
         Hidden::LabDoor { which } => ::lab::serve_door(&which.lab()?)?,
+        Hidden::LabRelay { which } => ::lab::relay(&which.lab()?)?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -93,20 +110,46 @@ fn bring_up(session: &Session, up: &Up) -> Result<ExitCode, Failure> {
     let plan = Plan::of(&up.shape()).map_err(::lab::LabError::from)?;
     let lab = up.named.lab()?;
     let door = ::lab::up(&lab, &lab.lock()?, &plan, &binary())?;
-    if !up.no_wait {
+    if !up.no_wait && !up.bare {
         ready::wait(&lab, &plan, &door).map_err(|failure| {
             let at = lab.directory().join("machines").display().to_string();
             failure.hint(format!("the words of servers and agents are in {at}"))
         })?;
     }
-    let machines = ::lab::status(&lab)?;
+    let machines = status(&lab)?;
     if session.format == crate::output::Format::Table {
         let look = session.terminal.look();
         eprint!("{}", show::machines(&machines, &look));
-        print_out(&show::exports(&lab, &door))?;
+        if !up.bare {
+            print_out(&show::exports(&lab, &door))?;
+        }
         return Ok(ExitCode::SUCCESS);
     }
     session.show(&machines, |_, _| String::new())
+}
+
+/// All machines, and which of their members lead.
+fn status(lab: &Lab) -> Result<Vec<show::Row>, Failure> {
+    let machines = ::lab::status(lab)?;
+    let plan = lab.plan()?;
+    let mut leaders: Vec<String> = Vec::new();
+    if plan.with_role(::lab::Role::Server).next().is_some()
+        && let Ok(door) = lab.door(&binary())
+    {
+        let servers = control::servers(lab, &door).into_iter().filter(|it| it.leads);
+        leaders.extend(servers.map(|it| it.server.name.to_string()));
+    }
+    if let Some(access) = lab.etcd(&plan) {
+        let members = control::etcd(lab, &access).into_iter().filter(|member| member.leads);
+        leaders.extend(members.map(|it| it.server.replacen("server", "etcd", 1)));
+    }
+    let row = |machine: ::lab::MachineStatus| {
+        let members = plan.machine(&machine.machine).map(|it| it.members.as_slice());
+        let named = members.unwrap_or_default().iter().map(|member| member.name.clone());
+        let leads = named.filter(|name| leaders.contains(name)).collect();
+        show::Row { machine, leads }
+    };
+    Ok(machines.into_iter().map(row).collect())
 }
 
 fn kill(session: &Session, broken: &Broken) -> Result<ExitCode, Failure> {
@@ -138,27 +181,13 @@ fn change(
 }
 
 fn targets(lab: &Lab, names: &[String]) -> Result<Vec<Target>, Failure> {
-    let plan = lab.plan()?;
-    let mut all = Vec::new();
-    for name in names {
-        all.extend(Target::find(&plan, name).map_err(::lab::LabError::from)?);
-    }
-    all.sort();
-    all.dedup();
-    Ok(all)
+    Ok(Target::all(&lab.plan()?, names).map_err(::lab::LabError::from)?)
 }
 
 fn lose(session: &Session, pair: &Pair, loss: Loss) -> Result<ExitCode, Failure> {
     let lab = pair.which.lab()?;
     let plan = lab.plan()?;
-    let ends = |names: &str| -> Result<std::collections::BTreeSet<End>, Failure> {
-        if names == "outside" {
-            return Ok([End::Outside].into());
-        }
-        let machines = Target::machines(&plan, names).map_err(::lab::LabError::from)?;
-        Ok(machines.into_iter().map(End::Machine).collect())
-    };
-    let (from, to) = (ends(&pair.from)?, ends(&pair.to)?);
+    let (from, to) = (ends(&plan, &pair.from)?, ends(&plan, &pair.to)?);
     let lock = lab.lock()?;
     let faults = ::lab::break_links(&lab, &lock, |faults| {
         faults.lose(&from, &to, loss, pair.one_way);
@@ -166,6 +195,15 @@ fn lose(session: &Session, pair: &Pair, loss: Loss) -> Result<ExitCode, Failure>
     let way = if pair.one_way { "to" } else { "and" };
     let sentence = format!("between {} {way} {} {} % are lost", pair.from, pair.to, loss.percent);
     session.changed(&faults, &sentence)
+}
+
+/// The ends of links that a list of names means.
+fn ends(plan: &Plan, names: &str) -> Result<BTreeSet<End>, Failure> {
+    if names == "outside" {
+        return Ok([End::Outside].into());
+    }
+    let machines = Target::machines(plan, names).map_err(::lab::LabError::from)?;
+    Ok(machines.into_iter().map(End::Machine).collect())
 }
 
 fn binary() -> PathBuf {
@@ -202,6 +240,7 @@ impl From<::lab::LabError> for Failure {
             E::Directory { .. } => (Exit::NotFound, Some("freehold lab up")),
             E::Busy(_) => (Exit::InUse, None),
             E::NotRunning(_) => (Exit::Conflict, Some("freehold lab restart MACHINE")),
+            E::NoEtcd => (Exit::Unfit, Some("install etcd 3.4 or later (Debian: etcd-server)")),
             E::Layout(_) => (Exit::Unfit, None),
             _ => (Exit::Failure, None),
         };

@@ -74,7 +74,26 @@ pub(crate) enum Arguments {
         #[command(flatten)]
         pair: Pair,
     },
-    /// End all cuts and losses
+    /// Hold back what machines send to each other
+    ///
+    /// Everything between the two ends comes so much later, each way. 0 ends it.
+    #[command(allow_missing_positional = true)]
+    Delay {
+        /// Machines, hypervisors or racks, with commas between; or `all`
+        from: String,
+        /// The other end
+        #[arg(value_name = "TO", default_value = "all")]
+        to: String,
+        /// Milliseconds
+        #[arg(value_name = "MILLIS", value_parser = clap::value_parser!(u16).range(0..=10_000))]
+        millis: u16,
+        /// Only packets from the first to the second
+        #[arg(long)]
+        one_way: bool,
+        #[command(flatten)]
+        which: Which,
+    },
+    /// End all cuts, losses and delays
     Heal(Named),
     /// Move a machine to another hypervisor while it runs
     Migrate {
@@ -114,7 +133,7 @@ pub(crate) enum Arguments {
 pub(crate) struct Up {
     #[command(flatten)]
     pub named: Named,
-    /// Servers
+    /// Servers; several keep their state in an etcd of their own, which must be installed
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub servers: usize,
     /// Hosts
@@ -129,6 +148,9 @@ pub(crate) struct Up {
     /// Give servers machines of their own
     #[arg(long)]
     pub servers_apart: bool,
+    /// Start machines alone, without anything of Freehold on them
+    #[arg(long, conflicts_with_all = ["servers", "servers_apart"])]
+    pub bare: bool,
     /// Processors of each machine [default: all of this one]
     #[arg(long, value_name = "N")]
     pub cpus: Option<u32>,
@@ -151,6 +173,7 @@ impl Up {
             hypervisors: self.hypervisors,
             racks: self.racks,
             apart: self.servers_apart,
+            bare: self.bare,
             limits: Limits { cpus: self.cpus, memory_bytes: self.memory.0, ..Limits::default() },
             range: self.range,
         }
@@ -201,6 +224,12 @@ pub(crate) enum Hidden {
     /// The way in from this machine
     #[command(hide = true)]
     LabDoor {
+        #[command(flatten)]
+        which: Which,
+    },
+    /// What makes links slow
+    #[command(hide = true)]
+    LabRelay {
         #[command(flatten)]
         which: Which,
     },

@@ -1,6 +1,7 @@
 //! What labs look like for people. Pure.
 
 use ::lab::{Door, Lab, MachineStatus, State, Target};
+use serde::Serialize;
 
 use crate::output::{Look, Table, dash};
 use crate::role::up::quoted;
@@ -19,14 +20,25 @@ impl Named for Target {
     }
 }
 
-pub(super) fn machines(machines: &[MachineStatus], look: &Look) -> String {
-    let headings = ["MACHINE", "STATE", "RUNNING", "STOPPED", "DOMAIN", "ADDRESS", "PROCESSES"];
-    Table::of(&headings, machines, |it| {
+/// A machine of a lab, and which of its members lead.
+#[derive(Debug, Serialize)]
+pub(super) struct Row {
+    #[serde(flatten)]
+    pub(super) machine: MachineStatus,
+    pub(super) leads: Vec<String>,
+}
+
+pub(super) fn machines(rows: &[Row], look: &Look) -> String {
+    let headings =
+        ["MACHINE", "STATE", "RUNNING", "STOPPED", "LEADS", "DOMAIN", "ADDRESS", "PROCESSES"];
+    Table::of(&headings, rows, |row| {
+        let it = &row.machine;
         vec![
             it.machine.clone(),
             state(it.state).to_owned(),
             dash(it.running.join(",").as_str()),
             dash(it.stopped.join(",").as_str()),
+            dash(row.leads.join(",").as_str()),
             dash(it.domain.as_str()),
             it.address.to_string(),
             it.processes.to_string(),
@@ -59,18 +71,21 @@ mod tests {
 
     #[test]
     fn machines_for_people() {
-        let machine = |name: &str, state, stopped: &[&str]| MachineStatus {
-            machine: name.into(),
-            state,
-            running: vec![format!("{name}/agent")],
-            stopped: stopped.iter().map(|it| (*it).to_owned()).collect(),
-            domain: "rack-1/hv-1".into(),
-            address: [10, 64, 0, 11].into(),
-            processes: 12,
+        let machine = |name: &str, state, stopped: &[&str], leads: &[&str]| Row {
+            machine: MachineStatus {
+                machine: name.into(),
+                state,
+                running: vec![format!("{name}/agent")],
+                stopped: stopped.iter().map(|it| (*it).to_owned()).collect(),
+                domain: "rack-1/hv-1".into(),
+                address: [10, 64, 0, 11].into(),
+                processes: 12,
+            },
+            leads: leads.iter().map(|it| (*it).to_owned()).collect(),
         };
         let all = [
-            machine("host-1", State::Running, &["host-1/server"]),
-            machine("host-2", State::Frozen, &[]),
+            machine("host-1", State::Running, &["host-1/server"], &[]),
+            machine("host-2", State::Frozen, &[], &["server-2", "etcd-2"]),
         ];
         let look = Look { width: None, now: Timestamp(0) };
         insta::assert_snapshot!(machines(&all, &look));
