@@ -6,8 +6,10 @@
 mod capacity;
 mod clear;
 mod dispatch;
+mod domain;
 mod identity;
 mod options;
+mod warm;
 
 use std::future::Future;
 use std::path::{Path, PathBuf};
@@ -15,6 +17,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use api::about::{ABOUT_EVERY, About};
+use api::authority::{Authorities, Trusts};
+use api::host::DomainPath;
 use api::id::{Generation, InstanceId};
 use api::ingress::IngressTable;
 use api::liveness::{Observe, Observed};
@@ -23,7 +28,9 @@ use api::protocol::{Acknowledge, Hello, Place, VERSION};
 use api::registry::Registry;
 use api::release::Image;
 use api::status::HostStatus;
-use pki::{CaBundle, SwappableIdentity};
+use api::warm::Warm;
+use pki::{CaBundle, SwappableAuthorities};
+use probe::{Answering, Service};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -31,15 +38,18 @@ use tokio_util::task::TaskTracker;
 use crate::converge::{Clock, Containers, Converger, Documents, Paths, Prepared, StatusReceiver};
 use crate::failure::told;
 use crate::images::{Images, ImagesError, Origins};
-use crate::ingress::{Ingress, IngressOptions, ProxyCommand, Traffic};
+use crate::ingress::{Ingress, IngressOptions, ProxyCommand, Traffic, keep_gateway};
+use crate::lease::Leases;
 use crate::link::{Dialer, Servers, Uplink};
 use crate::network::{Between, LocalInstance, Network, NetworkOptions, Wanted};
-use crate::probe::Service;
 use crate::runtime::{DriverKind, HostRuntime, RuntimeOptions, ShimCommand};
 use crate::state::{DataDirectory, Keeper, Vault, make_private};
-use crate::vip::{VipOptions, Vips, watch_proxy};
+use crate::vip::{Holdings, VipOptions, Vips, watch_proxy};
 use dispatch::Dispatcher;
+use identity::Keeping;
+use warm::Warming;
 
+pub use domain::{DomainCommand, DomainError, find_domain};
 pub use options::{AgentError, Options};
 
 /// Documents of servers on their way: they are handed on at once.
@@ -65,8 +75,12 @@ struct Kept {
     ingress: Option<Arc<IngressTable>>,
     registries: Option<Vec<Registry>>,
     vips: Option<VipTable>,
+    serve: Option<bool>,
     observe: Option<Observe>,
     servers: Option<Vec<String>>,
+    authorities: Option<Authorities>,
+    domain: Option<DomainPath>,
+    warm: Option<Warm>,
     status: Option<HostStatus>,
 }
 
@@ -102,6 +116,7 @@ fn load(vault: &Vault) -> Result<Kept, AgentError> {
         ingress: vault.load("ingress")?,
         registries: vault.load("registries")?,
         vips: vault.load("vips")?,
+        serve: vault.load("serve")?,
         // Without it nothing is probed until a server says whom.
         observe: vault.load("observe").unwrap_or_else(|error| {
             tracing::warn!(error = told(&error), "the list of hosts to probe is lost");
@@ -110,6 +125,21 @@ fn load(vault: &Vault) -> Result<Kept, AgentError> {
         // Those of the configuration remain.
         servers: vault.load("servers").unwrap_or_else(|error| {
             tracing::warn!(error = told(&error), "the list of servers is lost");
+            None
+        }),
+        // The file of the authorities remains.
+        authorities: vault.load("authorities").unwrap_or_else(|error| {
+            tracing::warn!(error = told(&error), "the generation of the authorities is lost");
+            None
+        }),
+        // The command finds it again.
+        domain: vault.load("domain").unwrap_or_else(|error| {
+            tracing::warn!(error = told(&error), "the last failure domain is lost");
+            None
+        }),
+        // Nothing is fetched ahead of need until a server says what.
+        warm: vault.load("warm").unwrap_or_else(|error| {
+            tracing::warn!(error = told(&error), "the list of images to have is lost");
             None
         }),
         // Only counts and times: better without than not at all.
@@ -141,13 +171,16 @@ impl Agent {
         vault: Arc<Vault>,
         kept: Kept,
     ) -> Result<Self, AgentError> {
-        let authorities = CaBundle::from_pem(options.ca_pem.as_bytes())?;
+        let authorities = SwappableAuthorities::new(&CaBundle::load(&options.authorities)?)?;
         let identity = identity::load(options)?;
         let runtime = Arc::new(open_runtime(options)?);
         let network = start_network(options, &kept, &directory(options, "namespaces")?).await?;
         let servers = watch::Sender::new(servers(options, &kept));
-        let origins = origins(options, &servers.borrow(), &authorities, &identity)?;
-        let images = Arc::new(open_images(data, origins, &kept)?);
+        let origins =
+            Origins::new(servers.subscribe(), &authorities, identity.clone(), &options.clock);
+        let images = Arc::new(open_images(data, origins.map_err(ImagesError::from)?, &kept)?);
+        let (warming, giving) =
+            Warming::new(options, &images, &authorities, &identity, kept.warm.clone()).await?;
         let capacity = capacity::of_host(options, data.root());
         let context = Arc::new(Containers {
             host: options.host.clone(),
@@ -156,11 +189,12 @@ impl Agent {
             images: images.clone(),
             network: network.clone(),
             paths: paths(options, data)?,
+            leases: Arc::new(Leases::new(runtime.clone())),
             starts: Semaphore::new(Containers::starts_at_once()),
             prepared: Prepared::default(),
         });
         // Ports that are taken are found before anything runs.
-        let ingress = start_ingress(options, data.root(), kept.ingress.clone()).await?;
+        let ingress = start_ingress(options, data.root(), &kept).await?;
         let (able, vips) = start_vips(options, kept.vips.as_ref())?;
         let keeper = Keeper::start(vault.clone(), "assignment");
         let (converger, status) =
@@ -185,29 +219,53 @@ impl Agent {
         let (observe, observed) = agent.probe(options, kept.observe).await?;
         let (acknowledge, acknowledged) = watch::channel(Acknowledge::default());
         let listed = servers.subscribe();
+        let vip_addresses = kept.vips.as_ref().map(dispatch::addresses).unwrap_or_default();
         let dispatcher = Dispatcher {
             orders,
             network,
             ingress,
             vips,
+            vip_addresses: watch::Sender::new(vip_addresses),
             vip_table: kept.vips.unwrap_or_default(),
             images: images.clone(),
+            warming: warming.clone(),
+            leases: context.leases.clone(),
             dialer: Dialer::new(&authorities, identity.clone(), &options.clock)?,
             logs: data.logs(),
             vault: vault.clone(),
             acknowledge,
             observe,
             servers,
+            authorities: watch::Sender::default(),
         };
         let tables = (kept.network.unwrap_or_default(), kept.ingress);
         let reported = (status.clone(), acknowledged, observed);
-        agent.link(options, dispatcher, tables, reported);
+        agent.gateway(options, &dispatcher);
+        let about = watch::Sender::new(about(options, kept.domain));
+        agent.spawn(
+            Keeping {
+                options: options.clone(),
+                servers: listed,
+                identity,
+                trusted: authorities,
+                given: dispatcher.authorities.subscribe(),
+                taken: kept.authorities,
+                keeper: Keeper::start(vault.clone(), "authorities"),
+                about: about.clone(),
+            }
+            .run(),
+        );
+        agent.watch_domain(options, &vault, &about);
+        agent.link(options, dispatcher, tables, (reported, about.subscribe()));
+        agent.spawn(tell_time(options.clock.clone(), about));
         agent.spawn(keep_status(status.clone(), Keeper::start(vault, "status")));
-        agent.spawn(tidy(images, context, in_use, status));
+        agent.spawn(warming.clone().give(giving));
+        agent.spawn(warming.clone().run(in_use.clone()));
+        agent.spawn(warm::report(images, agent.orders.clone()));
+        agent.spawn(tidy(warming, context, in_use, status));
         if let Some(proxy) = options.http.or(options.https) {
             agent.spawn(watch_proxy(proxy, able));
         }
-        agent.spawn(identity::refresh(options.clone(), listed, identity));
         agent.tasks.close();
         Ok(agent)
     }
@@ -218,9 +276,9 @@ impl Agent {
         options: &Options,
         dispatcher: Dispatcher,
         tables: (NetworkTable, Option<Arc<IngressTable>>),
-        (status, acknowledge, observed): Reported,
+        ((status, acknowledge, observed), about): (Reported, watch::Receiver<About>),
     ) {
-        let dialer = dispatcher.dialer.clone();
+        let (dialer, leases) = (dispatcher.dialer.clone(), dispatcher.leases.clone());
         let servers = dispatcher.servers.subscribe();
         let (down, documents) = mpsc::channel(DOCUMENTS);
         self.spawn(dispatcher.run(documents, tables));
@@ -229,17 +287,31 @@ impl Agent {
             host: options.host.clone(),
             binary: env!("CARGO_PKG_VERSION").to_owned(),
             capacity: status.borrow().capacity,
-            place: Place {
-                domain: options.domain.clone(),
-                address: options.address,
-                subnet: Some(options.subnet),
-            },
+            place: about.borrow().place.clone(),
         };
         // Without an ingress nothing is ever counted: the sender is gone and nothing changes.
         let none = || watch::channel(Traffic::default()).1;
         let traffic = self.ingress.as_ref().map_or_else(none, |ingress| ingress.traffic());
-        let uplink = Uplink { hello, status, acknowledge, traffic, observed, down };
+        let none = || watch::channel(Holdings::default()).1;
+        let held = self.vips.as_ref().map_or_else(none, |vips| vips.held());
+        let uplink =
+            Uplink { hello, status, acknowledge, traffic, observed, held, leases, about, down };
         self.spawn(crate::link::run(dialer, servers, uplink));
+    }
+
+    /// Finds the failure domain out again and again, where a command is given for it.
+    fn watch_domain(&self, options: &Options, vault: &Arc<Vault>, about: &watch::Sender<About>) {
+        let Some(command) = options.domain_command.clone() else { return };
+        let keeper = Keeper::start(vault.clone(), "domain");
+        self.spawn(domain::watch_domain(command, options.host.clone(), keeper, about.clone()));
+    }
+
+    /// Passes connections to the API on, where this host serves the ingress.
+    fn gateway(&self, options: &Options, dispatcher: &Dispatcher) {
+        let Some(ingress) = self.ingress.clone() else { return };
+        let servers = dispatcher.servers.subscribe();
+        let vips = dispatcher.vip_addresses.subscribe();
+        self.spawn(keep_gateway(options.gateway, servers, vips, ingress));
     }
 
     /// Answers probes and probes others, where other hosts can reach this one.
@@ -253,7 +325,8 @@ impl Agent {
         if let Some(address) = options.probe {
             let (beat, pulse) = watch::channel(tokio::time::Instant::now());
             let host = options.host.clone();
-            let service = Service::bind(address, host, given, found, pulse).await;
+            let answering = Some(Answering { host, pulse });
+            let service = Service::bind(address, answering, given, found).await;
             let service = service.map_err(|source| AgentError::Probe { address, source })?;
             self.spawn(feel_pulse(self.orders.clone(), beat));
             self.spawn(service.run());
@@ -292,6 +365,31 @@ impl Agent {
     }
 }
 
+/// What the host says of itself when it starts.
+fn about(options: &Options, kept: Option<DomainPath>) -> About {
+    // What the command found last goes before what was typed once.
+    let kept = kept.filter(|_| options.domain_command.is_some());
+    About {
+        place: Place {
+            domain: kept.or_else(|| options.domain.clone()),
+            address: options.address,
+            subnet: Some(options.subnet),
+        },
+        domain_problem: String::new(),
+        trusts: Trusts::default(),
+        settings: options.settings(),
+        time: options.clock.wall(),
+    }
+}
+
+/// Says what time it is here, for servers to report a clock that is off.
+async fn tell_time(clock: clock::Clock, about: watch::Sender<About>) {
+    loop {
+        tokio::time::sleep(ABOUT_EVERY.duration()).await;
+        about.send_modify(|about| about.time = clock.wall());
+    }
+}
+
 /// A directory on tmpfs, made where it is missing.
 fn directory(options: &Options, name: &str) -> Result<PathBuf, AgentError> {
     let path = options.run_dir.join(name);
@@ -317,15 +415,6 @@ fn open_runtime(options: &Options) -> Result<HostRuntime, AgentError> {
         shim: ShimCommand { exe: options.exe.clone(), args: options.shim_args.clone() },
         driver: DriverKind::Libcontainer,
     })?)
-}
-
-fn origins(
-    options: &Options,
-    servers: &Servers,
-    authorities: &CaBundle,
-    identity: &Arc<SwappableIdentity>,
-) -> Result<Origins, ImagesError> {
-    Ok(Origins::new(&servers.all(), authorities, identity.clone(), &options.clock)?)
 }
 
 fn open_images(data: &DataDirectory, origins: Origins, kept: &Kept) -> Result<Images, AgentError> {
@@ -380,7 +469,7 @@ fn start_vips(
 async fn start_ingress(
     options: &Options,
     data: &Path,
-    table: Option<Arc<IngressTable>>,
+    kept: &Kept,
 ) -> Result<Option<Arc<Ingress>>, AgentError> {
     if options.http.is_none() && options.https.is_none() {
         return Ok(None);
@@ -394,7 +483,10 @@ async fn start_ingress(
             args: options.proxy_args.clone(),
             log: data.join("proxy.log"),
         },
+        serve: kept.serve.unwrap_or(options.ingress),
+        api_port: options.gateway.port,
     };
+    let table = kept.ingress.clone();
     Ok(Some(Arc::new(Ingress::start(ingress, table).await?)))
 }
 
@@ -426,15 +518,16 @@ async fn keep_status(mut status: StatusReceiver, keeper: Keeper<HostStatus>) {
 
 /// Removes what nobody needs any more, from time to time.
 async fn tidy(
-    images: Arc<Images>,
+    warming: Arc<Warming>,
     context: Arc<Containers>,
     used: watch::Receiver<Vec<Image>>,
     status: StatusReceiver,
 ) {
     loop {
         tokio::time::sleep(TIDY_EVERY).await;
-        let used = used.borrow().clone();
-        images.collect(&used, context.clock.now()).await;
+        let mut used = used.borrow().clone();
+        used.extend(warming.lists.borrow().images.iter().cloned());
+        warming.images.collect(&used, context.clock.now()).await;
         let known: Vec<InstanceId> =
             status.borrow().instances.iter().map(|known| known.instance.clone()).collect();
         let logs = context.paths.logs.clone();

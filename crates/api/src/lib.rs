@@ -4,8 +4,10 @@
 //! agent, command line and tests share these types; JSON on the wire uses the field names as
 //! written here, and a field that a reader does not know is kept by the store's documents.
 
+pub mod about;
 pub mod app;
 pub mod assignment;
+pub mod authority;
 pub mod certificate;
 pub mod deployment;
 pub mod digest;
@@ -18,6 +20,7 @@ pub mod id;
 pub mod ingress;
 pub mod instance;
 pub mod join;
+pub mod lease;
 pub mod liveness;
 pub mod manifest;
 pub mod network;
@@ -33,3 +36,5 @@ pub mod time;
 pub mod token;
 pub mod traffic;
 pub mod unit;
+pub mod vip;
+pub mod warm;

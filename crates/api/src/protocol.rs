@@ -8,10 +8,13 @@ use std::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 
+use crate::about::About;
 use crate::assignment::Assignment;
+use crate::authority::Authorities;
 use crate::host::{Capacity, DomainPath};
 use crate::id::{AppName, EnvironmentName, Generation, HostId, InstanceId, ReleaseNumber};
 use crate::ingress::IngressTable;
+use crate::lease::{LeaseAnswer, LeaseRequest};
 use crate::liveness::{Observe, Observed};
 use crate::manifest::Spec;
 use crate::network::{NetworkTable, VipTable};
@@ -20,6 +23,7 @@ use crate::release::Image;
 use crate::status::HostStatus;
 use crate::traffic::RouteTraffic;
 use crate::unit::Millis;
+use crate::warm::Warm;
 
 /// The version of the protocol; a server refuses an agent with a higher one.
 pub const VERSION: u32 = 1;
@@ -48,8 +52,26 @@ pub enum Up {
     },
     /// What the host finds as an observer of others.
     Observed(Observed),
+    /// The virtual addresses that the host holds, all of them, when that changed.
+    Holds {
+        /// Each once, sorted.
+        addresses: Vec<Held>,
+    },
+    /// Singletons of the host that need a lease; sent every [`crate::lease::LEASE_EVERY`].
+    Lease(LeaseRequest),
+    /// What the host says of itself, whole: after the greeting, when it changed, and every minute.
+    About(Box<About>),
     /// Still there.
     Heartbeat,
+}
+
+/// A virtual address that a host holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held {
+    /// The address.
+    pub address: Ipv4Addr,
+    /// For how long, when this was said.
+    pub held: Millis,
 }
 
 /// Who an agent is.
@@ -105,6 +127,11 @@ pub enum Down {
     },
     /// Services and addresses.
     Network(NetworkTable),
+    /// Whether the host serves the ingress, as its labels say.
+    Serve {
+        /// It does.
+        ingress: bool,
+    },
     /// Routes, where the host serves the ingress.
     Ingress(IngressTable),
     /// Addresses that ingress hosts hold in turn.
@@ -116,8 +143,8 @@ pub enum Down {
     },
     /// Asks for log lines: the agent answers on a request of its own, `POST /agent/v1/logs/ID`.
     Logs(LogRequest),
-    /// An image to be fetched ahead of need.
-    Prefetch(Image),
+    /// Images to have ahead of need, and which hosts to fetch from.
+    Warm(Warm),
     /// Whom to probe.
     Observe(Observe),
     /// All servers of the cluster as `HOST:PORT`, kept for when this one is gone.
@@ -125,6 +152,10 @@ pub enum Down {
         /// All of them, sorted.
         servers: Vec<String>,
     },
+    /// What became of a request for leases.
+    Lease(LeaseAnswer),
+    /// Whom to trust; whoever is not signed by the first asks for a certificate that is.
+    Authorities(Authorities),
     /// Whether this server has its store. An agent whose server lost it moves to one that has it;
     /// where none has, it stays.
     Store {
@@ -214,7 +245,10 @@ mod tests {
             }),
             Down::Observe(Observe::default()),
             Down::Servers { servers: vec!["server:7443".into()] },
+            Down::Authorities(Authorities { generation: 1, pem: String::new() }),
             Down::Store { reachable: true },
+            Down::Serve { ingress: true },
+            Down::Warm(Warm::default()),
         ];
         for frame in down {
             let text = serde_json::to_string(&frame).unwrap();
@@ -222,7 +256,10 @@ mod tests {
         }
         let traffic = Up::Traffic { routes: vec![RouteTraffic::default()] };
         let observed = Up::Observed(Observed::default());
-        for frame in [Up::Heartbeat, observed, Up::Acknowledge(Acknowledge::default()), traffic] {
+        let address = Ipv4Addr::LOCALHOST;
+        let holds = Up::Holds { addresses: vec![Held { address, held: Millis(1) }] };
+        let acknowledge = Up::Acknowledge(Acknowledge::default());
+        for frame in [Up::Heartbeat, observed, acknowledge, traffic, holds] {
             let text = serde_json::to_string(&frame).unwrap();
             assert!(serde_json::from_str::<Up>(&text).is_ok(), "{text}");
         }

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::digest::Digest;
 use crate::host::Capacity;
 use crate::id::{Generation, HostId, InstanceId};
 use crate::time::Timestamp;
@@ -20,6 +21,9 @@ pub struct HostStatus {
     pub version: String,
     /// One per instance that the host knows, sorted; dead ones until their entry is gone.
     pub instances: Vec<InstanceStatus>,
+    /// Images whose every layer is here, sorted; at most [`crate::warm::MAX_REPORTED`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub images: Vec<Digest>,
 }
 
 /// An instance as its host sees it.
@@ -92,6 +96,8 @@ pub enum ExitCause {
     Unhealthy,
     /// It went away without a trace, e.g. by the host's restart.
     Lost,
+    /// A singleton whose lease was not renewed in time.
+    Deadline,
 }
 
 impl std::fmt::Display for ExitCause {
@@ -103,6 +109,7 @@ impl std::fmt::Display for ExitCause {
             Self::StartFailed(message) => write!(f, "start failed: {message}"),
             Self::Unhealthy => f.write_str("unhealthy"),
             Self::Lost => f.write_str("lost"),
+            Self::Deadline => f.write_str("singleton deadline"),
         }
     }
 }

@@ -12,6 +12,7 @@
 //! Nothing here reads a clock: the time is a parameter of every decision. Nothing here opens a
 //! socket, and no private value is ever shown by `Debug` or put into an error.
 
+mod between;
 mod bundle;
 mod ca;
 mod files;
@@ -30,6 +31,7 @@ mod token;
 mod trusting;
 mod validity;
 
+pub use between::member_tls;
 pub use bundle::{BundleError, CaBundle, Fingerprint, ParseFingerprintError};
 pub use ca::{CaError, CertificateAuthority, ServerNames};
 pub use files::{FileError, PRIVATE_MODE, PUBLIC_MODE, read_private, write_atomic};

@@ -12,6 +12,8 @@
 //! * [`tables`]: the network and ingress tables that follow from a snapshot;
 //! * [`acknowledge::Tracker`]: who has which table, and so who is in and who is out of service;
 //! * [`liveness`]: who is dead, who observes whom, and safe mode;
+//! * [`singleton`]: who of a singleton's instances may run, and when none can any more;
+//! * [`standby`]: which hosts have which images ahead of need, and who gives them to whom;
 //! * [`vip`]: who of an address's candidates holds it;
 //! * [`instance`]: one instance on its host, from preparation to removal.
 
@@ -25,6 +27,8 @@ pub mod reconcile;
 pub mod report;
 pub mod restart;
 pub mod rollout;
+pub mod singleton;
 pub mod snapshot;
+pub mod standby;
 pub mod tables;
 pub mod vip;

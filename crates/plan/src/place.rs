@@ -148,7 +148,13 @@ pub struct Request<'a> {
     pub max_skew: u32,
     /// Hosts to take only when no other can.
     pub avoid: &'a BTreeSet<HostId>,
+    /// Hosts to take before others that are as good: they have the image.
+    pub warm: &'a Marks,
 }
+
+/// Hosts of a pool, and the failure domains that they stand in.
+#[derive(Debug, Clone, Default)]
+pub struct Marks(BTreeSet<usize>);
 
 /// A placement that was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -230,6 +236,26 @@ impl Pool {
             let free = children.map(|child| self.nodes[*child].free).reduce(Free::max);
             self.nodes[node].free = free.unwrap_or_default();
         }
+    }
+
+    /// Marks hosts and the failure domains that they stand in. Unknown hosts are passed over.
+    #[must_use]
+    pub fn marks<'a>(&self, hosts: impl IntoIterator<Item = &'a HostId>) -> Marks {
+        let mut marks = BTreeSet::new();
+        for leaf in hosts.into_iter().filter_map(|host| self.leaves.get(host)) {
+            let mut at = Some(*leaf);
+            while let Some(node) = at.filter(|node| marks.insert(*node)) {
+                at = self.nodes[node].parent;
+            }
+        }
+        Marks(marks)
+    }
+
+    /// What a host has free of its disk.
+    #[must_use]
+    pub fn free_disk(&self, host: &HostId) -> Bytes {
+        let free = self.leaves.get(host).map_or(0, |leaf| self.nodes[*leaf].free.disk);
+        Bytes(u64::try_from(free).unwrap_or(0))
     }
 
     /// Counts an instance that a host has. An unknown host is passed over.
@@ -396,13 +422,14 @@ impl Pool {
     }
 
     /// The children that may have room, each with its rank: fewest instances of the app (in steps
-    /// of the allowed skew), then for domains the least loaded, for hosts the fullest.
+    /// of the allowed skew), then those with the image, then for domains the least loaded, for
+    /// hosts the fullest.
     fn candidates<'a>(
         &'a self,
         node: usize,
         request: &'a Request,
         counts: &'a [u32],
-    ) -> impl Iterator<Item = ((u32, u32, i64), usize)> + 'a {
+    ) -> impl Iterator<Item = ((u32, bool, u32, i64), usize)> + 'a {
         let children = &self.nodes[node].children;
         let fits = |child: &&usize| self.nodes[**child].free.holds(&request.need);
         let spread =
@@ -412,9 +439,10 @@ impl Pool {
         children.iter().filter(fits).map(move |&child| {
             let held = if spread(child) { counts[child].max(tolerated) } else { 0 };
             let here = &self.nodes[child];
+            let cold = !request.warm.0.contains(&child);
             match here.host {
-                Some(_) => ((held, 0, here.free.memory), child),
-                None => ((held, here.load, 0), child),
+                Some(_) => ((held, cold, 0, here.free.memory), child),
+                None => ((held, cold, here.load, 0), child),
             }
         })
     }

@@ -3,6 +3,7 @@
 //! that its own plan led to it decides nothing.
 
 mod phase;
+mod singleton;
 mod spread;
 mod world;
 
@@ -15,7 +16,7 @@ use api::manifest::Spec;
 use api::status::InstanceState;
 use api::time::Timestamp;
 
-use crate::place::{Need, Request};
+use crate::place::{Marks, Need, Request};
 use crate::report::{AppReport, Blocker, Placed};
 use crate::rollout::{self, Goal, Slot, Step};
 use crate::snapshot::{Place, Snapshot};
@@ -154,13 +155,25 @@ impl App<'_> {
         }
         let calm = deployment.phase.is_final() && step == Step::default();
         let mut add = step.add;
+        let epoch = self.next_epoch(goal.as_ref(), world);
+        if epoch > 0 && !add.is_empty() {
+            // None is there but on hosts that are down.
+            if let Some((blocker, at)) = self.may_still_run(world) {
+                blockers.push(blocker);
+                outcome.wake(at);
+                add.clear();
+            }
+        }
         if let Some(goal) = goal.as_ref().filter(|_| calm) {
             add = self.moves(goal, &slots, world);
         }
         let added =
-            self.add(goal.as_ref(), &add, (&slots, calm), (world, ids, outcome), &mut blockers);
+            self.add((goal.as_ref(), epoch), &add, (&slots, calm), (world, ids, outcome), &mut blockers);
         if let Some(goal) = goal.as_ref().filter(|_| calm && add.is_empty()) {
             blockers.extend(self.uneven(goal, &slots, world));
+        }
+        if added > 0 {
+            deployment.epoch = deployment.epoch.max(epoch);
         }
         if added > 0 && deployment.phase == Phase::Rolling {
             phase::note_assigned(&mut deployment, &slots, added, self.now);
@@ -203,7 +216,7 @@ impl App<'_> {
                         in_service: self.snapshot.in_service.contains(&entry.instance)
                             && !self.snapshot.suspects.contains(&host)
                             && healthy,
-                        must_move: world.must_move(&host),
+                        must_move: world.must_move(&host) || self.is_superseded(&entry),
                         ill: !healthy && status.is_some_and(|s| s.restarts >= ILL_AFTER),
                         crowd: world.pool.crowds(&host, place, by),
                     },
@@ -218,7 +231,7 @@ impl App<'_> {
     /// Places and adds instances; gives how many found a host.
     fn add(
         &self,
-        goal: Option<&Goal>,
+        (goal, epoch): (Option<&Goal>, u32),
         add: &[Option<InstanceId>],
         (slots, calm): (&[phase::Seen], bool),
         (world, ids, outcome): (&mut World, &mut Ids, &mut Outcome),
@@ -227,7 +240,8 @@ impl App<'_> {
         let Some(goal) = goal else { return 0 };
         let Some(spec) = self.snapshot.spec(self.place, goal.release) else { return 0 };
         let (labels, avoid) = (self.labels(), avoided(goal.release, slots));
-        let request = self.request(world, spec, &labels, &avoid);
+        let warm = self.warm(world, goal.release);
+        let request = self.request(world, spec, &labels, &avoid, &warm);
         let mut lost = world.lost(self.place).into_iter();
         let mut added = 0;
         for (n, replaces) in add.iter().enumerate() {
@@ -267,7 +281,7 @@ impl App<'_> {
                     wanted: Wanted::Run,
                     address,
                     replaces: replaces.clone().or_else(|| lost.clone()),
-                    epoch: 0,
+                    epoch,
                 },
                 &request.need,
             );
@@ -293,12 +307,20 @@ impl App<'_> {
         environment.map(|environment| environment.host_labels.clone()).unwrap_or_default()
     }
 
+    /// The hosts that have a release's image.
+    fn warm(&self, world: &World, release: ReleaseNumber) -> Marks {
+        let image = self.snapshot.images.get(&(self.place.1.clone(), release));
+        let holders = image.map(|image| world.holders(&image.digest)).unwrap_or_default();
+        world.pool.marks(holders.iter().copied())
+    }
+
     fn request<'b>(
         &self,
         world: &World,
         spec: &'b Spec,
         labels: &'b BTreeMap<String, String>,
         avoid: &'b BTreeSet<HostId>,
+        warm: &'b Marks,
     ) -> Request<'b> {
         Request {
             place: world.number(self.place),
@@ -307,6 +329,7 @@ impl App<'_> {
             by: &spec.spread.by,
             max_skew: spec.spread.max_skew,
             avoid,
+            warm,
         }
     }
 

@@ -6,12 +6,17 @@ use std::sync::Arc;
 
 use api::assignment::{Assignment, Entry};
 use api::deployment::Deployment;
+use api::digest::Digest;
 use api::environment::Environment;
 use api::host::{Capacity, Host};
 use api::id::{AppName, EnvironmentName, HostId, InstanceId, ReleaseNumber};
 use api::manifest::Spec;
+use api::release::Image;
 use api::status::{HostStatus, InstanceStatus};
+use api::unit::Bytes;
 use ipnet::Ipv4Net;
+
+use crate::singleton::Leases;
 
 /// An app in an environment.
 pub type Place = (EnvironmentName, AppName);
@@ -35,6 +40,10 @@ pub struct Snapshot {
     pub services: BTreeMap<Place, Ipv4Addr>,
     /// The range that virtual addresses come from.
     pub service_range: Ipv4Net,
+    /// The images of releases that are wanted or assigned.
+    pub images: BTreeMap<(AppName, ReleaseNumber), Image>,
+    /// Their sizes as transferred, where they are known.
+    pub image_sizes: BTreeMap<Digest, Bytes>,
     /// Instances that every host and proxy has in its tables.
     pub in_service: BTreeSet<InstanceId>,
     /// Instances that no host or proxy has had in its tables for long enough.
@@ -46,6 +55,8 @@ pub struct Snapshot {
     pub cut_off: BTreeSet<HostId>,
     /// In safe mode, how many lost instances may be replaced by this plan.
     pub safe_mode: Option<u32>,
+    /// What the leader granted to singletons, on its own clock.
+    pub leases: Leases,
     /// How many instances of an app may be moved at a time for an even spread; as many as its surge
     /// allows at most.
     pub moves: u32,
@@ -62,6 +73,8 @@ impl Snapshot {
             statuses: BTreeMap::new(),
             deployments: BTreeMap::new(),
             specs: BTreeMap::new(),
+            images: BTreeMap::new(),
+            image_sizes: BTreeMap::new(),
             services: BTreeMap::new(),
             service_range: Ipv4Net::new_assert(Ipv4Addr::new(10, 127, 0, 0), 16),
             in_service: BTreeSet::new(),
@@ -69,6 +82,7 @@ impl Snapshot {
             suspects: BTreeSet::new(),
             cut_off: BTreeSet::new(),
             safe_mode: None,
+            leases: Leases::default(),
             moves: 1,
         }
     }

@@ -2,6 +2,7 @@
 //!
 //! * [`core`] holds what the server knows and the operations on it;
 //! * [`control`] runs the controllers, which decide by way of `plan`;
+//! * [`copies`] keeps images on two servers;
 //! * [`link`] is the servers' end of the agents' streams;
 //! * [`peer`] is what servers say to each other;
 //! * [`engine`] is the supervised etcd;
@@ -9,8 +10,10 @@
 //! * [`http`] is the API that users and agents see.
 
 pub mod access;
+mod authority;
 mod certificate;
 pub mod control;
+pub mod copies;
 pub mod core;
 pub mod engine;
 pub mod http;

@@ -6,22 +6,24 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::environment::Environment;
-use api::id::EnvironmentName;
+use api::host::DomainPath;
+use api::id::{EnvironmentName, HostId};
 use api::operation::TokenRequest;
 use api::token::Role;
 use ipnet::Ipv4Net;
 use parking_lot::Mutex;
 use pki::{CaBundle, CertificateAuthority, Keyring, PRIVATE_MODE, write_atomic};
 use store::Store;
-use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::authority::AuthorityKeeper;
 use crate::certificate::OwnCertificate;
 use crate::control::{self, Driver};
+use crate::copies::Shared;
 use crate::core::{Agents, Cache, Change, Core, Events, Planning, Resolver, Servers, write_events};
-use crate::engine::EngineError;
+use crate::engine::{EngineError, States};
 use crate::oci::Registry;
 use crate::peer::{self, PeerDialer};
 use crate::source::{Others, Own};
@@ -44,6 +46,10 @@ pub struct Options {
     pub name: String,
     /// Where agents, other servers and users reach it, `HOST:PORT`.
     pub address: String,
+    /// The failure domain it stands in, as far as it was told.
+    pub domain: DomainPath,
+    /// The host whose machine it runs on, where equal addresses do not say so.
+    pub host: Option<HostId>,
     /// Where the API, the registry and the agents' streams are served.
     pub api: SocketAddr,
     /// Its certificate, PEM.
@@ -130,10 +136,10 @@ pub async fn run(options: Options, stop: CancellationToken) -> Result<(), RunErr
     made.map_err(|cause| RunError::File { path: options.data.clone(), cause })?;
     // An etcd is reached with the certificate: it must be good before.
     let trust = Arc::new(trust(&options)?);
-    let certificate = OwnCertificate::load(&options, &trust)?;
+    let certificate = Arc::new(OwnCertificate::load(&options, &trust)?);
     let Some(opened) = state::open(&options, &trust.etcd, &stop).await? else { return Ok(()) };
     let store = opened.store;
-    let listener = TcpListener::bind(options.api)
+    let listener = http::bind(options.api)
         .await
         .map_err(|cause| RunError::Listen { address: options.api, cause })?;
     let registry_dir = options.data.join("registry");
@@ -146,6 +152,9 @@ pub async fn run(options: Options, stop: CancellationToken) -> Result<(), RunErr
     tasks.spawn(core.cache.clone().run(store.clone(), inner.clone()));
     tasks.spawn(write_events(queue, store.clone(), inner.clone()));
     bootstrap(&core, &options).await?;
+    if let State::Supervised(it) = &options.state {
+        core.servers.set_members(Arc::new(States::new(it.engine.clone(), trust.etcd.clone())));
+    }
     core.introduce().await.map_err(|error| RunError::Bootstrap(error.to_string()))?;
     let dialer = PeerDialer::new(
         &options.cluster,
@@ -155,6 +164,9 @@ pub async fn run(options: Options, stop: CancellationToken) -> Result<(), RunErr
     )
     .map_err(|e| keys("the certificate", e))?;
     control::start(&core, &registry, &tasks, &inner);
+    let shared = Shared::start(&core, &registry, dialer.clone()).await;
+    let shared = shared.map_err(|error| RunError::Registry(Box::new(error)))?;
+    control::start_copies(&core, &shared, &tasks, &inner);
     tasks.spawn(peer::run(core.clone(), dialer, inner.clone()));
     tasks.spawn(control::lead(core.clone(), options.state.lead(), inner.clone()));
     if let Some((keeper, engine)) = opened.member {
@@ -166,7 +178,22 @@ pub async fn run(options: Options, stop: CancellationToken) -> Result<(), RunErr
     tracing::info!(api = %options.api, "this server serves");
 
     let identity = certificate.identity();
-    tasks.spawn(certificate.keep(trust.clone(), inner.clone()));
+    tasks.spawn(certificate.clone().keep(trust.clone(), inner.clone()));
+    let entries = certificate.clone();
+    tasks.spawn(entries.follow_entries(core.clone(), trust.clone(), inner.clone()));
+    let engine = match &options.state {
+        State::Supervised(it) => Some(it.engine.clone()),
+        State::Sqlite | State::Etcd(_) => None,
+    };
+    let keeper = AuthorityKeeper {
+        core: core.clone(),
+        trust: trust.clone(),
+        certificate,
+        authorities: options.authorities.clone(),
+        authority: options.authority.clone(),
+        engine,
+    };
+    tasks.spawn(keeper.run(inner.clone()));
     let serving = http::Serving { identity, trust, registry };
     let served = http::serve(core.clone(), listener, serving, stop.clone());
     served.await;
@@ -194,7 +221,8 @@ fn trust(options: &Options) -> Result<Trust, RunError> {
     let authority = options.authority.as_deref().map(CertificateAuthority::load).transpose();
     let authority = authority.map_err(|e| keys("the key of the cluster's authority", e))?;
     let clock = Arc::new(options.clock.clone());
-    Ok(Trust { authorities, authority, clock, etcd: options.state.endpoints().into() })
+    Trust::new(&authorities, authority, clock, options.state.endpoints().into())
+        .map_err(|e| keys("the cluster's authorities", e))
 }
 
 pub(crate) fn keys(what: &str, cause: impl std::error::Error + Send + Sync + 'static) -> RunError {
@@ -214,6 +242,9 @@ async fn core(
     if !own_names.contains(&options.address) {
         own_names.push(options.address.clone());
     }
+    let mut servers = Servers::new(options.name.parse()?, options.address.clone());
+    servers.domain = options.domain.clone();
+    servers.host = options.host.clone();
     let core = Core {
         clock: options.clock.clone(),
         cluster: options.cluster.clone(),
@@ -223,7 +254,7 @@ async fn core(
         cache: Cache::open(store.as_ref()).await?,
         store,
         agents: Agents::default(),
-        servers: Servers::new(options.name.parse()?, options.address.clone()),
+        servers,
         events,
         keyring: Arc::new(keyring),
         driver: Driver::default(),

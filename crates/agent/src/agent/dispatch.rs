@@ -1,21 +1,26 @@
 //! Hands what servers send to the part it is for, and acknowledges what is in place.
 
+use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use api::authority::Authorities;
 use api::id::Generation;
 use api::ingress::IngressTable;
 use api::liveness::Observe;
 use api::network::{NetworkTable, VipTable};
 use api::protocol::{Acknowledge, Down, LogRequest};
 use api::registry::Registry;
-use api::release::Image;
+use api::warm::Warm;
 use tokio::sync::{Semaphore, mpsc, watch};
 
 use super::in_place;
+use super::warm::Warming;
 use crate::converge::{Documents, Order, Verdict, judge};
 use crate::failure::told;
 use crate::images::Images;
+use crate::lease::Leases;
 use crate::ingress::Ingress;
 use crate::link::{Dialer, Servers, send_logs};
 use crate::network::Network;
@@ -33,13 +38,18 @@ pub(super) struct Dispatcher {
     /// The engine of held addresses, with the table that it has.
     pub vips: Option<Arc<Vips>>,
     pub vip_table: VipTable,
+    /// The addresses of that table, where the gateway listens.
+    pub vip_addresses: watch::Sender<BTreeSet<IpAddr>>,
     pub images: Arc<Images>,
+    pub warming: Arc<Warming>,
+    pub leases: Arc<Leases>,
     pub dialer: Dialer,
     pub logs: PathBuf,
     pub vault: Arc<Vault>,
     pub acknowledge: watch::Sender<Acknowledge>,
     pub observe: watch::Sender<Arc<Observe>>,
     pub servers: watch::Sender<Servers>,
+    pub authorities: watch::Sender<Option<Authorities>>,
 }
 
 /// The tables in place, or on their way there.
@@ -47,15 +57,15 @@ struct Tables {
     network: watch::Sender<Arc<NetworkTable>>,
     ingress: Option<Arc<IngressTable>>,
     vips: VipTable,
+    keep_serve: Keeper<bool>,
     keep_vips: Keeper<VipTable>,
     keep_network: Keeper<NetworkTable>,
     keep_ingress: Keeper<IngressTable>,
     keep_registries: Keeper<Vec<Registry>>,
     keep_observe: Keeper<Observe>,
     keep_servers: Keeper<Vec<String>>,
+    keep_warm: Keeper<Warm>,
     log_requests: Arc<Semaphore>,
-    /// One image ahead of need at a time.
-    prefetches: Arc<Semaphore>,
 }
 
 impl Dispatcher {
@@ -71,14 +81,15 @@ impl Dispatcher {
             network: wanted,
             ingress,
             vips: self.vip_table.clone(),
+            keep_serve: Keeper::start(self.vault.clone(), "serve"),
             keep_vips: Keeper::start(self.vault.clone(), "vips"),
             keep_network: Keeper::start(self.vault.clone(), "network"),
             keep_ingress: Keeper::start(self.vault.clone(), "ingress"),
             keep_registries: Keeper::start(self.vault.clone(), "registries"),
             keep_observe: Keeper::start(self.vault.clone(), "observe"),
             keep_servers: Keeper::start(self.vault.clone(), "servers"),
+            keep_warm: Keeper::start(self.vault.clone(), "warm"),
             log_requests: Arc::new(Semaphore::new(LOG_REQUESTS)),
-            prefetches: Arc::new(Semaphore::new(1)),
         };
         let hand_on = async {
             while let Some((server, document)) = documents.recv().await {
@@ -100,6 +111,7 @@ impl Dispatcher {
                 let given = (table.generation, &table);
                 match accepted("network table", have, given) {
                     Verdict::Take => {
+                        self.cut_off(&current, &table);
                         let table = Arc::new(table);
                         tables.keep_network.keep(table.clone());
                         tables.network.send_replace(table);
@@ -109,6 +121,7 @@ impl Dispatcher {
                     Verdict::Older | Verdict::Conflict => {}
                 }
             }
+            Down::Serve { ingress } => self.serve(tables, ingress),
             Down::Ingress(table) => self.take_ingress(tables, table),
             Down::Vips(table) => self.take_vips(tables, table),
             Down::Registries { registries } => match self.images.set_registries(&registries) {
@@ -116,7 +129,11 @@ impl Dispatcher {
                 Err(error) => tracing::error!(error = told(&error), "refused registries"),
             },
             Down::Logs(request) => self.answer_logs(tables, server, request),
-            Down::Prefetch(image) => self.prefetch(tables, image),
+            Down::Warm(list) => {
+                if let Some(list) = self.warming.take(list) {
+                    tables.keep_warm.keep(list);
+                }
+            }
             Down::Observe(list) => self.take_list(tables, list),
             Down::Servers { servers } => {
                 if self.servers.send_if_modified(|known| known.take(servers)) {
@@ -124,9 +141,31 @@ impl Dispatcher {
                     tables.keep_servers.keep(Arc::new(told));
                 }
             }
+            Down::Authorities(given) => {
+                self.authorities.send_replace(Some(given));
+            }
             // The link hears it.
             Down::Store { .. } => {}
+            Down::Lease(answer) => self.leases.take(answer),
         }
+    }
+
+    /// Whether this host serves the ingress.
+    fn serve(&self, tables: &Tables, serve: bool) {
+        if let Some(ingress) = &self.ingress {
+            tables.keep_serve.keep(Arc::new(serve));
+            ingress.set_serving(serve);
+        }
+    }
+
+    /// Cuts what the proxy has to do with instances that ended, or whose host is suspected dead.
+    fn cut_off(&self, before: &NetworkTable, after: &NetworkTable) {
+        let Some(ingress) = &self.ingress else { return };
+        let addresses = |table: &NetworkTable| -> BTreeSet<IpAddr> {
+            table.instances.iter().map(|instance| instance.address.into()).collect()
+        };
+        let gone = &addresses(before) - &addresses(after);
+        ingress.abort(gone.into_iter().collect());
     }
 
     /// Takes whom to probe. Whichever list came last is right: it decides nothing on this host.
@@ -163,6 +202,7 @@ impl Dispatcher {
         if verdict == Verdict::Take {
             tables.keep_vips.keep(Arc::new(table.clone()));
             tables.vips = table.clone();
+            self.vip_addresses.send_replace(addresses(&table));
             let vips = vips.clone();
             tokio::task::spawn_blocking(move || vips.set_table(table));
         }
@@ -183,17 +223,6 @@ impl Dispatcher {
             let write = |to| crate::logs::stream(request, directory, to);
             if let Err(error) = send_logs(&dialer, &server, &id, write).await {
                 tracing::debug!(error = told(&error), id, "a request for logs ended");
-            }
-            drop(turn);
-        });
-    }
-
-    fn prefetch(&self, tables: &Tables, image: Image) {
-        let Ok(turn) = tables.prefetches.clone().try_acquire_owned() else { return };
-        let images = self.images.clone();
-        tokio::spawn(async move {
-            if let Err(error) = images.ensure(&image, &|_| ()).await {
-                tracing::info!(error = told(&error), "an image was not fetched ahead of need");
             }
             drop(turn);
         });
@@ -230,13 +259,17 @@ impl Dispatcher {
         let mut acknowledged = ingress.acknowledged();
         loop {
             let generation = *acknowledged.borrow_and_update();
-            let generation = Some(generation.unwrap_or_default());
             self.acknowledge.send_modify(|known| *known = in_place(known.network, generation));
             if acknowledged.changed().await.is_err() {
                 return;
             }
         }
     }
+}
+
+/// The addresses of a table.
+pub(super) fn addresses(table: &VipTable) -> BTreeSet<IpAddr> {
+    table.vips.iter().map(|vip| vip.address.into()).collect()
 }
 
 /// Judges a table, with a word about those that are refused. Generation 0 is the empty beginning.

@@ -4,14 +4,16 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
+use api::about::Settings;
 use api::host::{Capacity, DomainPath};
 use api::id::HostId;
 use ipnet::Ipv4Net;
 use net::Slug;
 use net::overlay::Mode;
 
+use super::domain::DomainCommand;
 use crate::images::ImagesError;
-use crate::ingress::IngressError;
+use crate::ingress::{GatewayOptions, IngressError};
 use crate::link::LinkError;
 use crate::network::{Between, NetworkError};
 use crate::runtime::RuntimeError;
@@ -33,8 +35,8 @@ pub struct Options {
     pub host: HostId,
     /// The servers, `HOST:PORT` each.
     pub servers: Vec<String>,
-    /// The cluster's authority.
-    pub ca_pem: String,
+    /// The cluster's authorities, PEM; written again when servers hand others out.
+    pub authorities: PathBuf,
     /// The agent's certificate. Read again when it changes.
     pub certificate: PathBuf,
     /// Its key.
@@ -43,6 +45,8 @@ pub struct Options {
     pub subnet: Ipv4Net,
     /// The failure domain it stands in, where it was told.
     pub domain: Option<DomainPath>,
+    /// How to find that out, where it may change; what it finds goes before.
+    pub domain_command: Option<DomainCommand>,
     /// Where other hosts reach it, where it was told.
     pub address: Option<Ipv4Addr>,
     /// How packets go to other hosts' instances; the same on all hosts.
@@ -59,6 +63,10 @@ pub struct Options {
     pub http: Option<SocketAddr>,
     /// Where the ingress serves TLS.
     pub https: Option<SocketAddr>,
+    /// Whether it serves the ingress there until a server says whether it shall.
+    pub ingress: bool,
+    /// Where the ingress passes connections on to the API of any server.
+    pub gateway: GatewayOptions,
     /// The executable for shim and proxy; usually `/proc/self/exe`.
     pub exe: PathBuf,
     /// Its arguments for a shim, before `--bundle DIR`; usually `shim`.
@@ -67,13 +75,27 @@ pub struct Options {
     pub proxy_args: Vec<String>,
     /// Remove everything on an orderly end: containers, network, run directory.
     pub ephemeral: bool,
-    /// Where it answers probes of other hosts and probes them from, over UDP; none on a host alone.
+    /// Where it answers probes of other hosts and probes them from, over UDP, and gives layers to
+    /// them, over TCP; none on a host alone.
     pub probe: Option<SocketAddr>,
     /// What the host has to give, where the operator knows better.
     pub capacity: Option<Capacity>,
 }
 
 impl Options {
+    /// What must be the same on all hosts; none where no other host reaches this one.
+    pub(super) fn settings(&self) -> Option<Settings> {
+        let between = self.between()?;
+        Some(Settings {
+            overlay: between.mode.to_string(),
+            overlay_port: between.port,
+            vip_port: self.vip_port,
+            probe_port: self.probe.map(|probe| probe.port()),
+            instance_range: self.cluster,
+            service_range: self.services,
+        })
+    }
+
     /// This host on the network between hosts; none where nobody else could reach it.
     pub(super) fn between(&self) -> Option<Between> {
         let address = self.address.filter(|address| !address.is_loopback())?;
@@ -102,6 +124,9 @@ pub enum AgentError {
     /// The authority's certificate is unusable.
     #[error("read the cluster's authority")]
     Authority(#[from] pki::BundleError),
+    /// The authorities' certificates cannot be used for TLS.
+    #[error("trust the cluster's authority")]
+    Trust(#[from] pki::TlsError),
     /// The agent's certificate is unusable.
     #[error("read the agent's certificate")]
     Identity(#[from] pki::IdentityError),
@@ -114,6 +139,18 @@ pub enum AgentError {
         #[source]
         source: io::Error,
     },
+    /// Layers cannot be given to other hosts.
+    #[error("listen for other hosts that want layers on {address} (tcp)")]
+    Give {
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The agent's certificate names no member of a cluster.
+    #[error("read the agent's certificate")]
+    Peer(#[from] pki::PeerError),
     /// Containers cannot be run.
     #[error("start the container runtime")]
     Runtime(#[from] RuntimeError),

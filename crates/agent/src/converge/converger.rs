@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use api::assignment::{Assignment, Entry, Wanted};
+use api::digest::Digest;
 use api::host::Capacity;
 use api::id::{AppName, EnvironmentName, Generation, InstanceId, ReleaseNumber};
 use api::protocol::Workload;
@@ -41,6 +42,8 @@ pub enum Order {
     Assign(Box<Documents>),
     /// To stop everything; answered when nothing is left.
     Clear(tokio::sync::oneshot::Sender<()>),
+    /// To report that these images are here.
+    Images(Vec<Digest>),
     /// To show that it lives.
     Pulse(tokio::sync::oneshot::Sender<()>),
 }
@@ -72,6 +75,8 @@ pub struct Converger {
     keeper: Keeper<Documents>,
     clearing: Option<tokio::sync::oneshot::Sender<()>>,
     capacity: Capacity,
+    /// Images that are here, for the report.
+    images: Vec<Digest>,
 }
 
 impl Converger {
@@ -94,6 +99,7 @@ impl Converger {
             capacity,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             instances: Vec::new(),
+            images: Vec::new(),
         };
         let (status, receiver) = watch::channel(Arc::new(status));
         let mut converger = Self {
@@ -105,6 +111,7 @@ impl Converger {
             keeper,
             clearing: None,
             capacity,
+            images: Vec::new(),
         };
         if let Some(kept) = kept {
             let before = before.map(|status| status.instances).unwrap_or_default();
@@ -138,6 +145,7 @@ impl Converger {
                         self.assign(*documents);
                         images.send_replace(self.images());
                     }
+                    Some(Order::Images(here)) => self.images = here,
                     Some(Order::Pulse(lives)) => {
                         let _ = lives.send(());
                         continue;
@@ -308,6 +316,7 @@ impl Converger {
             capacity: self.capacity,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             instances: self.instances.values().map(|i| i.status.clone()).collect(),
+            images: self.images.clone(),
         };
         self.status.send_if_modified(|last| {
             let changed = **last != status;

@@ -1,13 +1,14 @@
 //! Making an image ready to run.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use api::registry::Registry;
+use api::warm::Source;
 use arc_swap::ArcSwap;
 use futures_util::stream::{FuturesUnordered, TryStreamExt};
 use http_body_util::BodyExt;
@@ -16,11 +17,12 @@ use image::manifest::Platform;
 use image::{ContentError, ContentStore, Digest, Document, Image, Layer, LayerStore};
 use image::{ManifestError, UnpackError};
 use parking_lot::Mutex;
-use plan::restart::Moment;
-use tokio::sync::{RwLock, Semaphore};
+use tokio::sync::{RwLock, Semaphore, watch};
 use tokio::time::timeout;
 
-use super::collect::{Pressure, Usage, disposable};
+use super::collect::{Pressure, Usage};
+use super::keep::Copying;
+use super::neighbours::Neighbours;
 use super::origin::{OriginError, Origins};
 use super::pipe::{PipeWriter, pipe};
 use super::registry::{RegistryError, Repository};
@@ -84,21 +86,41 @@ impl ImagesError {
     }
 }
 
+/// When things here were last used.
+#[derive(Debug, Default)]
+pub(super) struct Used {
+    pub(super) layers: Usage,
+    /// As transferred.
+    pub(super) contents: Usage,
+}
+
+/// Where an image may be had.
+struct Places {
+    image: Digest,
+    /// Hosts that have it.
+    sources: Vec<Source>,
+    repository: Repository,
+}
+
 /// The images of this host.
 pub struct Images {
-    content: ContentStore,
-    layers: LayerStore,
+    pub(super) content: ContentStore,
+    pub(super) layers: LayerStore,
     origins: ArcSwap<Origins>,
     platform: Platform,
     /// Images that were ready once, by the digest asked for.
-    ready: Mutex<HashMap<Digest, Arc<Image>>>,
+    pub(super) ready: Mutex<HashMap<Digest, Arc<Image>>>,
     /// One fetch per layer at a time.
     fetching: Mutex<HashMap<Digest, Arc<tokio::sync::Mutex<()>>>>,
     permits: Semaphore,
     /// Fetches hold it shared, the collector alone.
-    collecting: RwLock<()>,
-    usage: Mutex<Usage>,
-    root: PathBuf,
+    pub(super) collecting: RwLock<()>,
+    pub(super) usage: Mutex<Used>,
+    pub(super) root: PathBuf,
+    /// Other hosts that may have what this one lacks. With them, blobs are kept for those.
+    neighbours: OnceLock<Arc<Neighbours>>,
+    /// Images whose every layer is here, as it is reported.
+    pub(super) held: watch::Sender<Vec<api::digest::Digest>>,
 }
 
 impl fmt::Debug for Images {
@@ -125,8 +147,10 @@ impl Images {
             fetching: Mutex::new(HashMap::new()),
             permits: Semaphore::new(PARALLEL),
             collecting: RwLock::new(()),
-            usage: Mutex::new(Usage::default()),
+            usage: Mutex::default(),
             root: root.to_owned(),
+            neighbours: OnceLock::new(),
+            held: watch::Sender::default(),
         })
     }
 
@@ -137,6 +161,13 @@ impl Images {
     pub fn set_registries(&self, registries: &[Registry]) -> Result<(), ImagesError> {
         self.origins.store(Arc::new(self.origins.load().with(registries)?));
         Ok(())
+    }
+
+    /// From now on asks other hosts first, and keeps blobs for them. Only the first call counts.
+    pub fn set_neighbours(&self, neighbours: Arc<Neighbours>) {
+        if self.neighbours.set(neighbours).is_err() {
+            tracing::warn!("the other hosts are known already");
+        }
     }
 
     /// The directories of an image's layers, base first.
@@ -161,6 +192,8 @@ impl Images {
         }
         let origin = self.origins.load().of(wanted.registry.as_deref());
         let repository = Repository::new(origin, &wanted.repository);
+        let sources = self.neighbours.get().map(|known| known.of(&digest)).unwrap_or_default();
+        let repository = Places { image: digest, sources, repository };
         let image = match self.known(digest).await? {
             Some(image) => image,
             None => {
@@ -171,17 +204,18 @@ impl Images {
         let image = Arc::new(image);
         self.fetch_layers(&repository, &image, progress).await?;
         self.ready.lock().insert(digest, image.clone());
+        self.tell_held();
         Ok(image)
     }
 
     /// An image whose every layer is here; costs one look at each layer's directory.
-    fn warm(&self, digest: &Digest) -> Option<Arc<Image>> {
+    pub(super) fn warm(&self, digest: &Digest) -> Option<Arc<Image>> {
         let image = self.ready.lock().get(digest).cloned()?;
         image.layers.iter().all(|layer| self.layers.has(&layer.diff_id)).then_some(image)
     }
 
     /// The image from its documents on disk, when all of them are there and sound.
-    async fn known(&self, digest: Digest) -> Result<Option<Image>, ImagesError> {
+    pub(super) async fn known(&self, digest: Digest) -> Result<Option<Image>, ImagesError> {
         let (content, platform) = (self.content.clone(), self.platform.clone());
         let load = move || Image::load(&content, &digest, &platform);
         match tokio::task::spawn_blocking(load).await.map_err(|_| ImagesError::BrokenOff)? {
@@ -192,14 +226,10 @@ impl Images {
         }
     }
 
-    async fn fetch_documents(
-        &self,
-        repository: &Repository,
-        digest: Digest,
-    ) -> Result<Image, ImagesError> {
+    async fn fetch_documents(&self, places: &Places, digest: Digest) -> Result<Image, ImagesError> {
         let mut next = digest;
         for _ in 0..MAX_INDEX_DEPTH {
-            let (bytes, media) = repository.manifest(&next).await?;
+            let (bytes, media) = self.manifest(places, &next).await?;
             self.content.delete(&next)?;
             self.content.write(&bytes)?;
             let document = Document::parse(&bytes, media.as_deref())
@@ -216,7 +246,7 @@ impl Images {
                 }
                 Document::Image(manifest) => {
                     let config = Digest::try_from(manifest.config().digest())?;
-                    let bytes = repository.document(&config).await?;
+                    let bytes = self.configuration(places, &config).await?;
                     self.content.delete(&config)?;
                     self.content.write(&bytes)?;
                     return Ok(Image::assemble(next, &manifest, &bytes, &self.platform)?);
@@ -229,7 +259,7 @@ impl Images {
 
     async fn fetch_layers(
         &self,
-        repository: &Repository,
+        repository: &Places,
         image: &Image,
         progress: &(dyn Fn(String) + Send + Sync),
     ) -> Result<(), ImagesError> {
@@ -252,7 +282,7 @@ impl Images {
         Ok(())
     }
 
-    async fn fetch_layer(&self, repository: &Repository, layer: &Layer) -> Result<(), ImagesError> {
+    async fn fetch_layer(&self, repository: &Places, layer: &Layer) -> Result<(), ImagesError> {
         let one = self.fetching.lock().entry(layer.diff_id).or_default().clone();
         let _alone = one.lock().await;
         let result = self.fetch_alone(repository, layer).await;
@@ -260,51 +290,87 @@ impl Images {
         result
     }
 
-    async fn fetch_alone(&self, repository: &Repository, layer: &Layer) -> Result<(), ImagesError> {
+    async fn fetch_alone(&self, places: &Places, layer: &Layer) -> Result<(), ImagesError> {
         if self.layers.has(&layer.diff_id) {
             return Ok(());
         }
         let _permit = self.permits.acquire().await.map_err(|_| ImagesError::BrokenOff)?;
-        let body = repository.blob(&layer.blob).await?;
+        for source in &places.sources {
+            let Some(neighbours) = self.neighbours.get() else { break };
+            let given = match neighbours.get(source, &places.image, &layer.blob).await {
+                Ok(body) => self.unpack(layer, body).await,
+                Err(error) => {
+                    tracing::info!(host = %source.host, layer = %layer.blob, %error, "not given");
+                    continue;
+                }
+            };
+            match given {
+                Ok(()) => {
+                    tracing::info!(layer = %layer.blob, from = %source.host, "fetched a layer");
+                    return Ok(());
+                }
+                Err(error) => {
+                    tracing::warn!(host = %source.host, layer = %layer.blob, %error, "not given");
+                }
+            }
+        }
+        let body = places.repository.blob(&layer.blob).await?;
+        self.unpack(layer, body).await?;
+        tracing::info!(layer = %layer.blob, from = "registry", "fetched a layer");
+        Ok(())
+    }
+
+    /// Unpacks a layer as it comes, and keeps it as it came where other hosts may ask for it.
+    async fn unpack(&self, layer: &Layer, body: Incoming) -> Result<(), ImagesError> {
         let (writer, reader) = pipe();
         let (layers, layer) = (self.layers.clone(), layer.clone());
-        let unpack = tokio::task::spawn_blocking(move || layers.unpack(&layer, reader));
+        let keeps = self.neighbours.get().is_some() && self.pressure() == Pressure::None;
+        let copy = if keeps { Some(self.content.writer()?) } else { None };
+        let unpack = tokio::task::spawn_blocking(move || {
+            let mut reader = Copying::new(reader, copy);
+            layers.unpack(&layer, &mut reader)?;
+            reader.keep(&layer.blob);
+            Ok::<_, UnpackError>(())
+        });
         pour(body, writer).await;
         unpack.await.map_err(|_| ImagesError::BrokenOff)??;
         Ok(())
     }
 
-    /// Removes layers that none of `used` needs and that were not used for a while.
-    pub async fn collect(&self, used: &[api::release::Image], now: Moment) {
-        let _alone = self.collecting.write().await;
-        let mut layers = BTreeSet::new();
-        for image in used {
-            let Ok(digest) = image.digest.as_str().parse::<Digest>() else { continue };
-            if let Ok(Some(image)) = self.known(digest).await {
-                layers.extend(image.layers.iter().map(|layer| layer.diff_id));
-            }
+    async fn manifest(
+        &self,
+        places: &Places,
+        digest: &Digest,
+    ) -> Result<(Vec<u8>, Option<String>), ImagesError> {
+        match self.given(places, digest).await {
+            Some(bytes) => Ok((bytes, None)),
+            None => Ok(places.repository.manifest(digest).await?),
         }
-        let present: Vec<Digest> = match self.layers.list() {
-            Ok(present) => present.into_iter().map(|info| info.diff_id).collect(),
-            Err(error) => return tracing::warn!(%error, "listing layers"),
-        };
-        let pressure = match rustix::fs::statvfs(&self.root) {
-            Ok(disk) => Pressure::of(disk.f_bavail, disk.f_blocks),
-            Err(_) => Pressure::None,
-        };
-        let gone = disposable(&present, &layers, &mut self.usage.lock(), now, pressure);
-        for digest in gone {
-            let store = self.layers.clone();
-            let removed = tokio::task::spawn_blocking(move || store.remove(&digest)).await;
-            match removed {
-                Ok(Ok(_)) => {
-                    tracing::info!(layer = %digest, "removed a layer that nobody uses");
-                    self.usage.lock().forget(&digest);
+    }
+
+    async fn configuration(
+        &self,
+        places: &Places,
+        digest: &Digest,
+    ) -> Result<Vec<u8>, ImagesError> {
+        match self.given(places, digest).await {
+            Some(bytes) => Ok(bytes),
+            None => Ok(places.repository.document(digest).await?),
+        }
+    }
+
+    /// A document from another host.
+    async fn given(&self, places: &Places, digest: &Digest) -> Option<Vec<u8>> {
+        let neighbours = self.neighbours.get()?;
+        for source in &places.sources {
+            match neighbours.document(source, &places.image, digest).await {
+                Ok(bytes) => return Some(bytes),
+                Err(error) => {
+                    tracing::info!(host = %source.host, document = %digest, %error, "not given");
                 }
-                Ok(Err(error)) => tracing::warn!(%error, "removing a layer"),
-                Err(_) => return,
             }
         }
+        None
     }
 }
 

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use api::registry::Registry;
-use pki::{CaBundle, ClientTls, SwappableIdentity, TlsError, client_tls};
+use pki::{CaBundle, SwappableAuthorities, SwappableIdentity, TlsError};
 use rustls::{ClientConfig, RootCertStore};
+use tokio::sync::watch;
 
 use super::transport::Transport;
+use crate::link::Servers;
 
 /// Why a registry cannot be reached as it was described.
 #[derive(Debug, thiserror::Error)]
@@ -50,30 +52,29 @@ pub struct Origin {
 /// All registries.
 #[derive(Debug)]
 pub struct Origins {
-    cluster: Origin,
+    /// The servers, as they come and go.
+    servers: watch::Receiver<Servers>,
+    cluster: Transport,
     /// For registries that nothing is known of.
     public: Arc<ClientConfig>,
     named: BTreeMap<String, Origin>,
 }
 
 impl Origins {
-    /// The cluster's own registry on its servers (`host:port` each), with the agent's certificate.
+    /// The cluster's own registry on its servers, with the agent's certificate.
     ///
     /// # Errors
     /// TLS could not be set up.
     pub fn new(
-        servers: &[String],
-        authorities: &CaBundle,
+        servers: watch::Receiver<Servers>,
+        authorities: &Arc<SwappableAuthorities>,
         identity: Arc<SwappableIdentity>,
         clock: &clock::Clock,
     ) -> Result<Self, OriginError> {
         let alpn: &[&[u8]] = &[b"http/1.1"];
         let time = Some(Arc::new(clock.clone()) as _);
-        let tls = ClientTls { authorities, identity: Some(identity), alpn, time };
-        let transport = Transport { tls: Arc::new(client_tls(&tls)?), proxy: None };
-        let bases = servers.iter().map(|server| format!("https://{server}")).collect();
-        let cluster = Origin { bases, transport, credentials: None };
-        Ok(Self { cluster, public: public_tls(None)?, named: BTreeMap::new() })
+        let cluster = Transport { tls: Arc::new(authorities.client_tls(Some(identity), alpn, time)?), proxy: None };
+        Ok(Self { servers, cluster, public: public_tls(None)?, named: BTreeMap::new() })
     }
 
     /// These registries with what is known of them; others are forgotten.
@@ -85,13 +86,14 @@ impl Origins {
         for registry in registries {
             named.insert(registry.host.clone(), self.named_origin(registry)?);
         }
-        Ok(Self { cluster: self.cluster.clone(), public: self.public.clone(), named })
+        let (servers, cluster) = (self.servers.clone(), self.cluster.clone());
+        Ok(Self { servers, cluster, public: self.public.clone(), named })
     }
 
     /// The origin of an image's registry; none is the cluster's.
     #[must_use]
     pub fn of(&self, registry: Option<&str>) -> Origin {
-        let Some(host) = registry else { return self.cluster.clone() };
+        let Some(host) = registry else { return self.own() };
         match self.named.get(host) {
             Some(origin) => origin.clone(),
             None => Origin {
@@ -100,6 +102,12 @@ impl Origins {
                 credentials: None,
             },
         }
+    }
+
+    fn own(&self) -> Origin {
+        let servers = self.servers.borrow().all();
+        let bases = servers.iter().map(|server| format!("https://{server}")).collect();
+        Origin { bases, transport: self.cluster.clone(), credentials: None }
     }
 
     fn named_origin(&self, registry: &Registry) -> Result<Origin, OriginError> {

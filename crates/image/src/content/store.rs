@@ -82,6 +82,19 @@ impl ContentStore {
         Ok(self.info(digest)?.is_some())
     }
 
+    /// Makes a blob count as stored now, for collectors of garbage; `false` if there is none.
+    ///
+    /// # Errors
+    /// [`ContentError::Io`].
+    pub fn refresh(&self, digest: &Digest) -> Result<bool, ContentError> {
+        let now = FileTimes::new().set_modified(SystemTime::now());
+        match File::open(self.path(digest)).and_then(|file| file.set_times(now)) {
+            Ok(()) => Ok(true),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(e) => Err(ContentError::io(format!("keeping blob {digest}"))(e)),
+        }
+    }
+
     /// Opens a blob for reading from its start. The content is not verified: readers who depend on
     /// it hash it on the way ([`HashReader`]) or ask [`ContentStore::read`].
     ///

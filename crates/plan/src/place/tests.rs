@@ -49,7 +49,8 @@ impl Ask {
 
     fn place(&self, pool: &mut Pool, place: u32, need: Need) -> Result<Found, Box<NoHost>> {
         let (labels, avoid) = (&self.labels, &self.avoid);
-        let request = Request { place, need, labels, by: &ALL, max_skew: 1, avoid };
+        let warm = &Marks::default();
+        let request = Request { place, need, labels, by: &ALL, max_skew: 1, avoid, warm };
         let found = pool.find(&request)?;
         pool.take(&found.host, place, &need);
         Ok(found)

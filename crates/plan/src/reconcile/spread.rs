@@ -33,7 +33,8 @@ impl App<'_> {
         let spec = self.snapshot.spec(self.place, goal.release);
         let Some(spec) = spec.filter(|_| settled && at_once > 0) else { return Vec::new() };
         let (labels, avoid) = (self.labels(), avoided(goal.release, slots));
-        let request = self.request(world, spec, &labels, &avoid);
+        let warm = self.warm(world, goal.release);
+        let request = self.request(world, spec, &labels, &avoid, &warm);
         let mut worst: Vec<&Seen> =
             slots.iter().filter(|seen| self.snapshot.is_reachable(&seen.host)).collect();
         worst.sort_by_key(|seen| (Reverse(&seen.slot.crowd), Reverse(&seen.slot.instance)));
@@ -53,7 +54,8 @@ impl App<'_> {
             return Vec::new();
         }
         let (labels, avoid) = (self.labels(), avoided(goal.release, slots));
-        let request = self.request(world, spec, &labels, &avoid);
+        let warm = self.warm(world, goal.release);
+        let request = self.request(world, spec, &labels, &avoid, &warm);
         let uneven = world.pool.uneven(&request, goal.instances).into_iter();
         uneven.map(|(domain, holds, share)| Blocker::Uneven { domain, holds, share }).collect()
     }

@@ -1,9 +1,11 @@
 //! The assignments while a plan is made: what the snapshot has, with the plan's changes on top.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::cell::OnceCell;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::Ipv4Addr;
 
 use api::assignment::{Assignment, Entry, Wanted};
+use api::digest::Digest;
 use api::host::{Capacity, HostState};
 use api::id::{HostId, InstanceId};
 use api::status::InstanceState;
@@ -24,6 +26,8 @@ pub(super) struct World<'a> {
     by_place: BTreeMap<Place, BTreeSet<InstanceId>>,
     numbers: BTreeMap<Place, u32>,
     pub(super) pool: Pool,
+    /// Which hosts have which image; made when it is first asked for.
+    holders: OnceCell<HashMap<&'a Digest, Vec<&'a HostId>>>,
     /// In safe mode, how many lost instances may still be replaced.
     pub(super) budget: Option<u32>,
 }
@@ -45,6 +49,7 @@ impl<'a> World<'a> {
             by_place: BTreeMap::new(),
             numbers: BTreeMap::new(),
             pool: Pool::new(hosts),
+            holders: OnceCell::new(),
             budget: snapshot.safe_mode,
         };
         let places = snapshot.deployments.keys().cloned();
@@ -71,6 +76,20 @@ impl<'a> World<'a> {
         self.numbers.get(place).copied().unwrap_or(u32::MAX)
     }
 
+    /// The hosts that report to have an image.
+    pub(super) fn holders(&self, digest: &Digest) -> &[&'a HostId] {
+        let index = self.holders.get_or_init(|| {
+            let mut index: HashMap<&Digest, Vec<&HostId>> = HashMap::new();
+            for (host, status) in &self.snapshot.statuses {
+                for digest in &status.images {
+                    index.entry(digest).or_default().push(host);
+                }
+            }
+            index
+        });
+        index.get(digest).map_or(&[], Vec::as_slice)
+    }
+
     pub(super) fn knows(&self, instance: &InstanceId) -> bool {
         self.homes.contains_key(instance)
     }
@@ -92,6 +111,15 @@ impl<'a> World<'a> {
             (!self.snapshot.is_down(host)).then(|| (host.clone(), entry.clone()))
         });
         found.collect()
+    }
+
+    /// An app's entries on all hosts, as they were before this plan.
+    pub(super) fn everywhere(&self, place: &Place) -> impl Iterator<Item = (&HostId, &Entry)> {
+        let instances = self.by_place.get(place).into_iter().flatten();
+        instances.filter_map(|instance| {
+            let host = self.homes.get(instance)?;
+            Some((host, self.snapshot.assignments.get(host)?.entry(instance)?))
+        })
     }
 
     /// An app's instances on hosts that are taken for dead that no instance elsewhere was started

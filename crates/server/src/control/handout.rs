@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::assignment::Assignment;
+use api::authority::Authorities;
 use api::id::HostId;
 use api::protocol::Down;
 use async_trait::async_trait;
@@ -14,7 +15,7 @@ use store::Revision;
 use tokio::sync::watch;
 
 use super::driver::Controller;
-use crate::core::{Core, Sent, Specs, View};
+use crate::core::{Core, Sent, Specs, View, serves_ingress};
 
 /// A full look at everything even if nothing changes.
 const PERIOD: Duration = Duration::from_secs(60);
@@ -62,6 +63,11 @@ fn hand_tables(core: &Core, view: &View) {
     let (servers, servers_digest) = addresses(view);
     let reachable = *core.servers.store_reachable().borrow();
     for (host, sent) in core.agents.sent() {
+        if core.removed_host(&host).is_some() {
+            // Told why when it comes back.
+            core.agents.cut(&host);
+            continue;
+        }
         if sent.store != Some(reachable) {
             core.agents.send(&host, &Down::Store { reachable }, |s| s.store = Some(reachable));
         }
@@ -74,15 +80,34 @@ fn hand_tables(core: &Core, view: &View) {
             core.agents.send(&host, &down, |sent| sent.registries = Some(digest));
         }
         observe(core, &host, &sent);
+        trust(core, view, &host, &sent);
+        hand_vips(core, &host, &sent);
+        hand_warm(core, &host, &sent);
+        let serves = serves_ingress(view, &host);
+        if sent.serves != Some(serves) {
+            let down = Down::Serve { ingress: serves };
+            core.agents.send(&host, &down, |sent| sent.serves = Some(serves));
+        }
         let Some(tables) = &tables else { continue };
-        if sent.tables == Some(tables.generation) {
+        let newly = serves && sent.serves != Some(true);
+        if sent.tables == Some(tables.generation) && !newly {
             continue;
         }
-        if serves_ingress(view, &host) {
+        if serves {
             core.agents.send_encoded(&host, tables.ingress.clone(), |_| {});
         }
         let note = |sent: &mut Sent| sent.tables = Some(tables.generation);
         core.agents.send_encoded(&host, tables.network.clone(), note);
+    }
+}
+
+/// Whom to trust, once that was ever changed.
+fn trust(core: &Core, view: &View, host: &HostId, sent: &Sent) {
+    let Some(row) = view.authority() else { return };
+    let (generation, pem) = (row.generation, row.authorities_pem.clone());
+    if sent.authorities != Some(generation) {
+        let down = Down::Authorities(Authorities { generation, pem });
+        core.agents.send(host, &down, |sent| sent.authorities = Some(generation));
     }
 }
 
@@ -94,9 +119,27 @@ fn observe(core: &Core, host: &HostId, sent: &Sent) {
     }
 }
 
-fn serves_ingress(view: &View, host: &HostId) -> bool {
-    let labels = view.hosts.get(host.as_str()).map(|host| &host.labels);
-    labels.and_then(|labels| labels.get("ingress")).is_some_and(|label| label == "true")
+/// What a host is to have ahead of need, and whom it may ask and answer.
+fn hand_warm(core: &Core, host: &HostId, sent: &Sent) {
+    let published = &core.servers.published;
+    if published.warm_generation(host) == sent.warm {
+        return;
+    }
+    let Some(warm) = published.warm(host) else { return };
+    let generation = Some(warm.generation);
+    core.agents.send(host, &Down::Warm(warm), |sent| sent.warm = generation);
+}
+
+/// Every host gets its part, which is empty for most: one that could hold an address before must
+/// know that it cannot any more.
+fn hand_vips(core: &Core, host: &HostId, sent: &Sent) {
+    let published = &core.servers.published;
+    if published.vips_generation().is_none_or(|newest| sent.vips == Some(newest)) {
+        return;
+    }
+    let Some(table) = published.vips(host) else { return };
+    let generation = Some(table.generation);
+    core.agents.send(host, &Down::Vips(table), |sent| sent.vips = generation);
 }
 
 /// The servers' addresses, sorted, and a digest of them.

@@ -6,7 +6,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::driver::{Controller, Driver};
-use super::{deployments, handout, liveness, planner, statuses, upkeep, watch_store};
+use super::{
+    deployments, handout, leases, liveness, observe, planner, standby, statuses, upkeep,
+    watch_store,
+};
+use crate::authority::Exchange;
+use crate::copies::{Follow, Repair, Shared};
 use crate::core::{Core, Term};
 use crate::oci::Registry;
 
@@ -23,6 +28,18 @@ pub fn start(
     run(Box::new(upkeep::Garbage::new(registry.clone())));
     tasks.spawn(watch_store::run(core.clone(), stop.clone()));
     tasks.spawn(liveness::listen(core.clone(), stop.clone()));
+    tasks.spawn(observe::run(core.clone(), stop.clone()));
+}
+
+/// Starts what keeps the registry in step with those of other servers; on every server.
+pub fn start_copies(
+    core: &Arc<Core>,
+    shared: &Arc<Shared>,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) {
+    spawn(core, Box::new(Follow::new(shared.clone())), tasks, stop);
+    spawn(core, Box::new(Repair::new(shared.clone())), tasks, stop);
 }
 
 /// Starts what runs on the leader alone.
@@ -33,10 +50,19 @@ pub(super) fn start_leading(
     stop: &CancellationToken,
 ) {
     let run = |controller| spawn(core, controller, tasks, stop);
+    let (granting, ending) = (leases::run(core.clone(), term.clone()), stop.clone());
+    tasks.spawn(async move {
+        tokio::select! {
+            () = ending.cancelled() => {}
+            () = granting => {}
+        }
+    });
     run(Box::new(planner::Planner::new(core, term.clone())));
+    run(Box::new(standby::Warmth::new(core, term.clone())));
     run(Box::new(liveness::Judge::new(core, term.clone())));
     run(Box::new(deployments::Deployments::new(term.clone())));
     run(Box::new(upkeep::Upkeep::new(term.clone())));
+    run(Box::new(Exchange::new(core, term.clone())));
 }
 
 /// Runs a controller until it is told to stop. It is cut off wherever it is: what it does must be

@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
 
 use super::gathered::Gathered;
+use super::refusals::Refusals;
 
 /// Frames waiting for one agent. More means that it does not read: its stream is ended, and it gets
 /// everything anew when it comes back.
@@ -31,6 +32,10 @@ pub struct Sent {
     pub assignment: Option<(Generation, u64)>,
     /// The tables' generation.
     pub tables: Option<Generation>,
+    /// Whether it serves the ingress.
+    pub serves: Option<bool>,
+    /// The table of virtual addresses.
+    pub vips: Option<Generation>,
     /// The digest of the registries.
     pub registries: Option<u64>,
     /// The digest of the servers' addresses.
@@ -39,6 +44,10 @@ pub struct Sent {
     pub observe: Option<Generation>,
     /// Whether the store was there.
     pub store: Option<bool>,
+    /// The list of images to have ahead of need.
+    pub warm: Option<Generation>,
+    /// The generation of the authorities.
+    pub authorities: Option<u64>,
 }
 
 struct Stream {
@@ -61,6 +70,8 @@ pub struct Agents {
     came: watch::Sender<()>,
     /// What is known of hosts, here and on the other servers.
     pub gathered: Gathered,
+    /// Who was refused lately.
+    pub refusals: Refusals,
 }
 
 /// Ends a stream's registration when it is dropped, unless a newer stream took its place.
@@ -150,6 +161,14 @@ impl Agents {
         } else {
             tracing::warn!(%host, "an agent does not read its stream: it is cut off");
             inner.streams.remove(host);
+            self.gathered.left(host);
+        }
+    }
+
+    /// Ends a host's stream.
+    pub fn cut(&self, host: &HostId) {
+        let mut inner = self.inner.lock();
+        if inner.streams.remove(host).is_some() {
             self.gathered.left(host);
         }
     }

@@ -12,7 +12,7 @@ use api::team::Team;
 
 use super::admit::{diff, invalid_manifest};
 use super::pipeline::{first_environment, known_environment, last_environment_of, phase_name};
-use super::{Caller, Change, Core, Term, View};
+use super::{Caller, Change, Core, Term, View, image_name};
 
 /// A deployment that is about to be made.
 struct Wish<'a> {
@@ -53,7 +53,7 @@ impl Core {
         };
         let (registries, _) = self.registries(&view);
         // Held until the release that uses it is written.
-        let (image, _held) = self.resolver.pin(reference, &registries).await?;
+        let (image, _held) = self.pin(reference, &registries).await?;
         let app = view.apps.get(manifest.app().as_str());
         if let Some(app) = app.filter(|app| app.team != *manifest.team()) {
             let message = format!("app {} belongs to team {}", app.name, app.team);
@@ -265,6 +265,7 @@ impl Core {
             failed_instance: None,
             finished: None,
             started_by: wish.caller.name.clone(),
+            epoch: current.map_or(0, |d| d.epoch),
         };
         if wish.dry_run {
             answer.plan = self.foresee(view, &deployment, spec);
@@ -288,6 +289,14 @@ impl Core {
             created: app.map_or(release.created, |app| app.created),
         };
         let mut change = change.create(release).put(app.map(AsRef::as_ref), &body);
+        // A deletion that did not see this release finds the image's record changed.
+        let image = &release.image;
+        if image.registry.is_none() {
+            let name = image_name(&image.repository, image.digest.as_str());
+            if let Some(row) = self.view().images.get(&name) {
+                change = change.update(row, row.document.body.clone());
+            }
+        }
         if !view.teams.contains_key(body.team.as_str()) {
             let description = String::new();
             change = change.create(&Team { name: body.team, description, created: body.created });

@@ -3,25 +3,33 @@
 //! host, who heard it last is believed.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use api::id::{HostId, ServerId};
-use api::liveness::Observed;
+use api::liveness::{Observed, ProbeTimes};
 use api::protocol::Acknowledge;
 use api::status::HostStatus;
+use api::time::Timestamp;
 use api::traffic::RouteTraffic;
+use api::vip::HeldSince;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-use super::words::{HostWords, Word, Words};
+use super::words::{HostWords, ServerWord, Word, Words, age};
 
 /// Frames waiting for one server: at most a report, an acknowledgment and an observer's word of
 /// each of 1,000 hosts within one round trip. More means that it does not read; its stream is
 /// ended and it is told everything anew.
 const QUEUE: usize = 4096;
+
+/// A sign of life of this process that comes so late means that it stood still: what was sent to it
+/// meanwhile is unread, and nobody's silence may be concluded from that. Less than a heartbeat and
+/// two ticks would be noise.
+const STOOD_STILL: Duration = Duration::from_millis(350);
 
 /// Another server.
 #[derive(Default)]
@@ -29,6 +37,8 @@ struct Peer {
     /// Which stream of it lives, if one does.
     stream: Option<u64>,
     words: Words,
+    /// What it said of itself last, and when.
+    said: Option<(Instant, ServerWord)>,
 }
 
 struct Inner {
@@ -40,6 +50,13 @@ struct Inner {
     number: u64,
     /// Since when this process has listened without a gap: nobody is silent for longer.
     listening: Instant,
+    /// When this process last showed that it runs; none before it is watched.
+    ticked: Option<Instant>,
+    /// What this server finds as an observer, and until when that counts for nothing.
+    observed: Option<Observed>,
+    mute_until: Option<Instant>,
+    /// Whether this server has its store.
+    store: bool,
 }
 
 /// What is known of hosts.
@@ -56,6 +73,10 @@ impl Default for Gathered {
             streams: BTreeMap::new(),
             number: 0,
             listening: Instant::now(),
+            ticked: None,
+            observed: None,
+            mute_until: None,
+            store: true,
         };
         Self { inner: Mutex::new(inner), changed: watch::Sender::default() }
     }
@@ -72,6 +93,17 @@ pub struct Heard {
     pub observed: Option<Observed>,
     /// Whether its stream crosses a network.
     pub distant: bool,
+}
+
+/// What has been heard of a server.
+#[derive(Debug, Clone)]
+pub struct HeardServer {
+    /// Whether its stream lives; true for this one.
+    pub connected: bool,
+    /// How long ago it was heard; of this one, how long ago it showed that it runs.
+    pub age: Duration,
+    /// What it said of itself.
+    pub word: ServerWord,
 }
 
 impl Gathered {
@@ -138,7 +170,26 @@ impl Gathered {
         self.tell(|| Word::Traffic { host: host.clone(), routes });
     }
 
-    /// Says how long ago this server heard its hosts.
+    /// Takes over which virtual addresses a host holds.
+    pub fn holds(&self, host: &HostId, addresses: Vec<HeldSince>) {
+        let now = Instant::now();
+        self.inner.lock().own.of(host, now).holds.clone_from(&addresses);
+        self.tell(|| Word::Holds { host: host.clone(), addresses });
+    }
+
+    /// The connected hosts that say that they hold a virtual address, and since when.
+    #[must_use]
+    pub fn holders(&self, address: Ipv4Addr) -> Vec<(HostId, Timestamp)> {
+        let inner = self.inner.lock();
+        let newest = inner.newest(|words| words.connected.then_some(&words.holds));
+        let held = newest.into_iter().filter_map(|(host, holds)| {
+            let held = holds.iter().find(|held| held.address == address)?;
+            Some((host.clone(), held.since))
+        });
+        held.collect()
+    }
+
+    /// Says how long ago this server heard its hosts, and what it says of itself.
     pub fn tell_ages(&self) {
         let now = Instant::now();
         let word = {
@@ -146,9 +197,26 @@ impl Gathered {
             if inner.streams.is_empty() {
                 return;
             }
-            inner.own.tell_ages(now)
+            inner.own.tell_ages(now, inner.own_word(now))
         };
         self.tell(|| word);
+    }
+
+    /// Takes over what this server finds as an observer, and tells the others at once.
+    pub fn observes(&self, observed: Observed) {
+        self.inner.lock().observed = Some(observed);
+        self.changed.send_replace(());
+        self.tell_ages();
+    }
+
+    /// Shows that this process runs; `store` says whether it has its store. After it stood still
+    /// nobody's silence is concluded from what it missed, and its own word as an observer, which is
+    /// of the time before, counts for nothing.
+    pub fn tick(&self, store: bool) {
+        let mut inner = self.inner.lock();
+        inner.store = store;
+        inner.notice_a_gap();
+        inner.ticked = Some(Instant::now());
     }
 
     /// Tells every other server.
@@ -173,13 +241,28 @@ impl Gathered {
         });
     }
 
+    /// Tells one other server, if there is a stream to it.
+    pub fn tell_one(&self, server: &ServerId, word: &Word) {
+        let frame = match api::frame::encode(word) {
+            Ok(frame) => Bytes::from(frame),
+            Err(error) => return tracing::error!(%error, "encode a word for another server"),
+        };
+        let mut inner = self.inner.lock();
+        let Some(stream) = inner.streams.get(server) else { return };
+        if stream.try_send(frame).is_err() {
+            tracing::warn!(%server, "a server does not read its stream: it is begun anew");
+            inner.streams.remove(server);
+        }
+    }
+
     /// Opens our stream to another server; gives what it must be told first, and the frames that
     /// follow. An older stream to it ends.
     pub fn open(&self, server: &ServerId) -> (Vec<Word>, mpsc::Receiver<Bytes>) {
         let (frames, receiver) = mpsc::channel(QUEUE);
         let mut inner = self.inner.lock();
         inner.streams.insert(server.clone(), frames);
-        (inner.own.tell_all(Instant::now()), receiver)
+        let now = Instant::now();
+        (inner.own.tell_all(now, inner.own_word(now)), receiver)
     }
 
     /// Closes our stream to another server.
@@ -193,7 +276,7 @@ impl Gathered {
         let mut inner = self.inner.lock();
         inner.number += 1;
         let number = inner.number;
-        let peer = Peer { stream: Some(number), words: Words::default() };
+        let peer = Peer { stream: Some(number), ..Peer::default() };
         let before = inner.peers.insert(server.clone(), peer);
         // Until it has spoken of a host, its last word counts.
         if let (Some(mut before), Some(peer)) = (before, inner.peers.get_mut(server)) {
@@ -229,8 +312,10 @@ impl Gathered {
         let Some(peer) = inner.peers.get_mut(server) else { return };
         let words = &mut peer.words;
         match word {
-            Word::Ages { hosts } => {
-                if !words.ages(&hosts, now) {
+            Word::Ages { hosts, server } => {
+                let before = peer.said.replace((now, server.clone()));
+                let before = before.map(|(_, word)| word.observed);
+                if !words.ages(&hosts, now) && before == Some(server.observed) {
                     return;
                 }
             }
@@ -244,6 +329,9 @@ impl Gathered {
             Word::Observed { host, observed } => {
                 heard(words, &host, now).observed = Some(observed);
             }
+            Word::Holds { host, addresses } => {
+                heard(words, &host, now).holds = addresses;
+            }
             Word::Traffic { host, routes } => {
                 words.of(&host, now).traffic = routes;
                 return;
@@ -251,6 +339,10 @@ impl Gathered {
             Word::Hello { .. }
             | Word::Tables { .. }
             | Word::Routes { .. }
+            | Word::LeaseRequest { .. }
+            | Word::LeaseAnswer { .. }
+            | Word::Vips { .. }
+            | Word::Warm { .. }
             | Word::Observers { .. } => return,
         }
         drop(inner);
@@ -334,7 +426,8 @@ impl Gathered {
     #[must_use]
     pub fn evidence(&self) -> BTreeMap<HostId, Heard> {
         let now = Instant::now();
-        let inner = self.inner.lock();
+        let mut inner = self.inner.lock();
+        inner.notice_a_gap();
         let newest = inner.newest(Some);
         let heard = |words: &HostWords| Heard {
             connected: words.connected,
@@ -345,16 +438,29 @@ impl Gathered {
         newest.into_iter().map(|(host, words)| (host.clone(), heard(words))).collect()
     }
 
+    /// What has been heard of the other servers that ever spoke, and of this one, `me`.
+    #[must_use]
+    pub fn servers(&self, me: &ServerId) -> BTreeMap<ServerId, HeardServer> {
+        let now = Instant::now();
+        let mut inner = self.inner.lock();
+        inner.notice_a_gap();
+        let others = inner.peers.iter().filter_map(|(server, peer)| {
+            let (heard, word) = peer.said.clone()?;
+            // What a process that stood still finds unread is older than it looks.
+            let age = now.saturating_duration_since(heard);
+            Some((server.clone(), HeardServer { connected: peer.stream.is_some(), age, word }))
+        });
+        let mut servers: BTreeMap<_, _> = others.collect();
+        let age = inner.ticked.map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
+        let own = HeardServer { connected: true, age, word: inner.own_word(now) };
+        servers.insert(me.clone(), own);
+        servers
+    }
+
     /// For how long this process has listened without a gap.
     #[must_use]
     pub fn listening_for(&self) -> Duration {
         self.inner.lock().listening.elapsed()
-    }
-
-    /// This process was stopped for a while: whatever was said meanwhile was not heard, so that
-    /// nobody counts as silent since before now.
-    pub fn woke_late(&self) {
-        self.inner.lock().listening = Instant::now();
     }
 }
 
@@ -376,6 +482,31 @@ fn heard<'a>(words: &'a mut Words, host: &HostId, now: Instant) -> &'a mut HostW
 }
 
 impl Inner {
+    /// When this process has not shown for long that it runs, it stood still: whatever was said
+    /// meanwhile was not heard, so that nobody counts as silent since before now.
+    fn notice_a_gap(&mut self) {
+        if self.ticked.is_none_or(|ticked| ticked.elapsed() < STOOD_STILL) {
+            return;
+        }
+        let now = Instant::now();
+        self.listening = now;
+        self.mute_until = Some(now + ProbeTimes::default().suspect.duration());
+    }
+
+    /// What this server says of itself.
+    fn own_word(&self, now: Instant) -> ServerWord {
+        let heard = self.peers.iter().filter(|(_, peer)| peer.stream.is_some());
+        let hears = heard.filter_map(|(server, peer)| {
+            let (heard, _) = peer.said.as_ref()?;
+            Some((server.clone(), age(*heard, now)))
+        });
+        let mut observed = self.observed.clone();
+        if let Some(observed) = &mut observed {
+            observed.votes &= self.mute_until.is_none_or(|until| now >= until);
+        }
+        ServerWord { observed, store: self.store, hears: hears.collect() }
+    }
+
     fn all(&self) -> impl Iterator<Item = &Words> {
         std::iter::once(&self.own).chain(self.peers.values().map(|peer| &peer.words))
     }

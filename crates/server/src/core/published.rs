@@ -3,11 +3,12 @@
 
 use std::collections::BTreeMap;
 
-use api::id::{Generation, HostId};
+use api::id::{Generation, HostId, ServerId};
 use api::ingress::IngressTable;
 use api::liveness::Observe;
-use api::network::NetworkTable;
+use api::network::{NetworkTable, VipTable};
 use api::protocol::Down;
+use api::warm::Warm;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -30,6 +31,9 @@ struct State {
     network: Option<NetworkTable>,
     ingress: Option<IngressTable>,
     observers: BTreeMap<HostId, Observe>,
+    servers: BTreeMap<ServerId, Observe>,
+    vips: Option<VipTable>,
+    warm: BTreeMap<HostId, Warm>,
     frames: Option<TableFrames>,
 }
 
@@ -63,6 +67,69 @@ impl Published {
         self.state.lock().observers.get(host).cloned()
     }
 
+    /// Whom a server is to probe; nobody where the leader gave it no list.
+    #[must_use]
+    pub fn observe_from(&self, server: &ServerId) -> Observe {
+        self.state.lock().servers.get(server).cloned().unwrap_or_default()
+    }
+
+    /// Whom all hosts and servers are to probe.
+    #[must_use]
+    pub fn observers(&self) -> (BTreeMap<HostId, Observe>, BTreeMap<ServerId, Observe>) {
+        let state = self.state.lock();
+        (state.observers.clone(), state.servers.clone())
+    }
+
+    /// What a host is to have ahead of need; none before a leader said so.
+    #[must_use]
+    pub fn warm(&self, host: &HostId) -> Option<Warm> {
+        self.state.lock().warm.get(host).cloned()
+    }
+
+    /// The generation of what a host is to have ahead of need.
+    #[must_use]
+    pub fn warm_generation(&self, host: &HostId) -> Option<Generation> {
+        self.state.lock().warm.get(host).map(|warm| warm.generation)
+    }
+
+    /// Puts what hosts are to have ahead of need in place and tells the other servers.
+    pub fn lead_warm(&self, gathered: &Gathered, term: u64, lists: BTreeMap<HostId, Warm>) {
+        {
+            let mut state = self.state.lock();
+            if !state.begin(term, true) || state.warm == lists {
+                return;
+            }
+            state.warm.clone_from(&lists);
+        }
+        self.changed.send_replace(());
+        gathered.tell(|| Word::Warm { term, lists });
+    }
+
+    /// The virtual addresses that a host may hold.
+    #[must_use]
+    pub fn vips(&self, host: &HostId) -> Option<VipTable> {
+        self.state.lock().vips.as_ref().map(|table| table.for_host(host))
+    }
+
+    /// The generation of the table of virtual addresses.
+    #[must_use]
+    pub fn vips_generation(&self) -> Option<Generation> {
+        self.state.lock().vips.as_ref().map(|table| table.generation)
+    }
+
+    /// Puts the leader's own table of virtual addresses in place and tells the other servers.
+    pub fn lead_vips(&self, gathered: &Gathered, term: u64, table: VipTable) {
+        {
+            let mut state = self.state.lock();
+            if !state.begin(term, true) {
+                return;
+            }
+            state.vips = Some(table.clone());
+        }
+        self.changed.send_replace(());
+        gathered.tell(|| Word::Vips { term, table });
+    }
+
     /// Puts the leader's own tables in place and tells the other servers.
     pub fn lead_tables(
         &self,
@@ -86,16 +153,23 @@ impl Published {
     }
 
     /// Puts the leader's own lists in place and tells the other servers.
-    pub fn lead_observers(&self, gathered: &Gathered, term: u64, lists: BTreeMap<HostId, Observe>) {
+    pub fn lead_observers(
+        &self,
+        gathered: &Gathered,
+        term: u64,
+        lists: BTreeMap<HostId, Observe>,
+        servers: BTreeMap<ServerId, Observe>,
+    ) {
         {
             let mut state = self.state.lock();
-            if !state.begin(term, true) || state.observers == lists {
+            if !state.begin(term, true) || (state.observers == lists && state.servers == servers) {
                 return;
             }
             state.observers.clone_from(&lists);
+            state.servers.clone_from(&servers);
         }
         self.changed.send_replace(());
-        gathered.tell(|| Word::Observers { term, lists });
+        gathered.tell(|| Word::Observers { term, lists, servers });
     }
 
     /// Takes over what another server published. What is of an older term than the newest seen
@@ -109,7 +183,11 @@ impl Published {
             Word::Tables { term, network } if state.begin(term, false) => {
                 state.network = Some(network);
             }
-            Word::Observers { term, lists } if state.begin(term, false) => state.observers = lists,
+            Word::Warm { term, lists } if state.begin(term, false) => state.warm = lists,
+            Word::Vips { term, table } if state.begin(term, false) => state.vips = Some(table),
+            Word::Observers { term, lists, servers } if state.begin(term, false) => {
+                (state.observers, state.servers) = (lists, servers);
+            }
             _ => return,
         }
         state.encode();
@@ -125,8 +203,11 @@ impl Published {
             return Vec::new();
         }
         let mut words = state.table_words();
-        let (term, lists) = (state.term, state.observers.clone());
-        words.push(Word::Observers { term, lists });
+        let (lists, servers) = (state.observers.clone(), state.servers.clone());
+        words.push(Word::Observers { term: state.term, lists, servers });
+        words.push(Word::Warm { term: state.term, lists: state.warm.clone() });
+        let vips = state.vips.clone();
+        words.extend(vips.map(|table| Word::Vips { term: state.term, table }));
         words
     }
 }
@@ -140,6 +221,7 @@ impl State {
         }
         if term > self.term {
             self.network = None;
+            self.vips = None;
             self.ingress = None;
         }
         self.term = term;

@@ -3,14 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use api::id::{AppName, EnvironmentName, ReleaseNumber};
+use api::id::{AppName, EnvironmentName, HostId, ReleaseNumber};
 use api::manifest::Spec;
 use api::status::HostStatus;
 use api::time::Timestamp;
+use api::unit::Bytes;
 use plan::report::AppReport;
 use plan::snapshot::Snapshot;
 
-use super::{Core, View};
+use super::{Core, View, image_name};
 
 /// Manifests resolved for environments, kept as long as they are needed.
 #[derive(Debug, Default)]
@@ -23,6 +24,8 @@ pub struct Specs {
 pub struct Planning {
     /// Why each app is as it is.
     pub report: Vec<AppReport>,
+    /// Hosts that do not take the tables they are sent, and since when.
+    pub laggards: Vec<(HostId, Timestamp)>,
     /// When that was.
     pub at: Timestamp,
 }
@@ -77,6 +80,15 @@ impl Core {
         let mut snapshot = Snapshot::empty();
         snapshot.service_range = self.service_range;
         snapshot.specs = specs.needed(view);
+        for (_, app, number) in snapshot.specs.keys() {
+            let Some(release) = view.release(app, *number) else { continue };
+            let image = release.image.clone();
+            let name = image_name(&image.repository, image.digest.as_str());
+            if let Some(known) = view.images.get(&name).filter(|_| image.registry.is_none()) {
+                snapshot.image_sizes.insert(image.digest.clone(), Bytes(known.size));
+            }
+            snapshot.images.insert((app.clone(), *number), image);
+        }
         for row in view.environments.values() {
             snapshot.environments.insert(row.name.clone(), row.document.body.clone());
         }

@@ -14,13 +14,15 @@ use api::release::Release;
 use api::server::Server;
 use api::status::HostStatus;
 use api::team::Team;
+use api::vip::VirtualAddress;
 use bytes::Bytes;
 use store::document::{Document, DocumentError};
 use store::{KeyValue, Revision};
 
 use super::kind::{
-    Kind, ServiceAddress, StoredCertificate, StoredEvent, StoredJoinToken, StoredMember,
-    StoredRegistry, StoredSecret, StoredToken, place_name, release_name,
+    Kind, ServiceAddress, StoredAbout, StoredAcceptance, StoredAuthority, StoredCertificate, StoredEvent, StoredImage, StoredJoinToken,
+    StoredMember, StoredRegistry, StoredSecret, StoredTag, StoredToken, StoredVipKey,
+    place_name, release_name,
 };
 
 /// A document as it stands in the store.
@@ -131,9 +133,29 @@ view! {
     registries: StoredRegistry,
     /// Events.
     events: StoredEvent,
+    /// The cluster's authorities: one document, once they were exchanged.
+    authorities: StoredAuthority,
+    /// That an operator accepted losses; one at most.
+    acceptances: StoredAcceptance,
+    /// What servers and hosts say of themselves.
+    abouts: StoredAbout,
+    /// Virtual addresses.
+    vips: VirtualAddress,
+    /// What their adverts are authenticated with; one at most.
+    vip_keys: StoredVipKey,
+    /// Images of the cluster's registry.
+    images: StoredImage,
+    /// Their tags.
+    image_tags: StoredTag,
 }
 
 impl View {
+    /// The cluster's authorities, once they were exchanged.
+    #[must_use]
+    pub fn authority(&self) -> Option<&Arc<Row<StoredAuthority>>> {
+        self.authorities.get(StoredAuthority::NAME)
+    }
+
     /// A document by its kind and name.
     #[must_use]
     pub fn get<K: Listed>(&self, name: &str) -> Option<&Arc<Row<K>>> {

@@ -7,12 +7,15 @@ use std::time::Duration;
 
 use api::id::{HostId, ServerId};
 use api::ingress::IngressTable;
+use api::lease::{LeaseAnswer, LeaseRequest};
 use api::liveness::{Observe, Observed};
-use api::network::NetworkTable;
+use api::network::{NetworkTable, VipTable};
 use api::protocol::Acknowledge;
 use api::status::HostStatus;
 use api::traffic::RouteTraffic;
 use api::unit::Millis;
+use api::warm::Warm;
+use api::vip::HeldSince;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
@@ -33,10 +36,13 @@ pub enum Word {
         /// Who speaks; must agree with its certificate.
         server: ServerId,
     },
-    /// All hosts whose stream it holds. Hosts that are left out have no stream there.
+    /// All hosts whose stream it holds, and the server's own word. Hosts that are left out have no
+    /// stream there.
     Ages {
         /// One for each.
         hosts: Vec<Age>,
+        /// What the server says of itself.
+        server: ServerWord,
     },
     /// A host's report.
     Status(HostStatus),
@@ -61,6 +67,34 @@ pub enum Word {
         /// What it finds.
         observed: Observed,
     },
+    /// The virtual addresses that a host holds.
+    Holds {
+        /// The host.
+        host: HostId,
+        /// All of them.
+        addresses: Vec<HeldSince>,
+    },
+    /// The leader's table of virtual addresses.
+    Vips {
+        /// The leader's term.
+        term: u64,
+        /// For all hosts; each gets its part.
+        table: VipTable,
+    },
+    /// A host's request for leases, to the leader alone, from the server that holds its stream.
+    LeaseRequest {
+        /// The host.
+        host: HostId,
+        /// What it asks.
+        request: LeaseRequest,
+    },
+    /// The leader's answer, to the server that brought the request.
+    LeaseAnswer {
+        /// The host that asked.
+        host: HostId,
+        /// What became of it.
+        answer: LeaseAnswer,
+    },
     /// The leader's tables, for the agents of the server that is told.
     Tables {
         /// The leader's term.
@@ -75,13 +109,34 @@ pub enum Word {
         /// Routes.
         ingress: IngressTable,
     },
-    /// Whom each host is to probe, as the leader chose.
+    /// What each host is to have ahead of need and whom it may ask and answer, as the leader chose.
+    Warm {
+        /// The leader's term.
+        term: u64,
+        /// By host; those that are left out are to have nothing.
+        lists: BTreeMap<HostId, Warm>,
+    },
+    /// Whom each host and server is to probe, as the leader chose.
     Observers {
         /// The leader's term.
         term: u64,
-        /// By observer.
+        /// By host.
         lists: BTreeMap<HostId, Observe>,
+        /// By server.
+        servers: BTreeMap<ServerId, Observe>,
     },
+}
+
+/// What a server says of itself, again and again: it counts as of when it is heard.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServerWord {
+    /// What it finds as an observer; none before it was told whom to probe.
+    #[serde(default)]
+    pub observed: Option<Observed>,
+    /// Whether it has its store.
+    pub store: bool,
+    /// How long ago it heard each other server.
+    pub hears: BTreeMap<ServerId, Millis>,
 }
 
 /// How long ago a server heard a host.
@@ -108,6 +163,8 @@ pub(super) struct HostWords {
     pub(super) acknowledged: Option<Acknowledge>,
     pub(super) traffic: Vec<RouteTraffic>,
     pub(super) observed: Option<Observed>,
+    /// The virtual addresses that it holds.
+    pub(super) holds: Vec<HeldSince>,
 }
 
 impl HostWords {
@@ -120,6 +177,7 @@ impl HostWords {
             acknowledged: None,
             traffic: Vec::new(),
             observed: None,
+            holds: Vec::new(),
         }
     }
 }
@@ -142,6 +200,7 @@ impl Words {
             words.connected = false;
             words.acknowledged = None;
             words.observed = None;
+            words.holds.clear();
         }
     }
 
@@ -168,8 +227,8 @@ impl Words {
     }
 
     /// Everything as words for a server that knows nothing yet.
-    pub(super) fn tell_all(&self, now: Instant) -> Vec<Word> {
-        let mut words = vec![self.tell_ages(now)];
+    pub(super) fn tell_all(&self, now: Instant, server: ServerWord) -> Vec<Word> {
+        let mut words = vec![self.tell_ages(now, server)];
         for (host, known) in self.hosts.iter().filter(|(_, known)| known.connected) {
             let host = || host.clone();
             words.extend(known.status.as_deref().cloned().map(Word::Status));
@@ -180,22 +239,27 @@ impl Words {
             }
             let observed = |observed| Word::Observed { host: host(), observed };
             words.extend(known.observed.clone().map(observed));
+            if !known.holds.is_empty() {
+                words.push(Word::Holds { host: host(), addresses: known.holds.clone() });
+            }
         }
         words
     }
 
     /// How long ago each connected host was heard.
-    pub(super) fn tell_ages(&self, now: Instant) -> Word {
+    pub(super) fn tell_ages(&self, now: Instant, server: ServerWord) -> Word {
         let held = self.hosts.iter().filter(|(_, words)| words.connected);
-        let age = |heard: Instant| {
-            let age = now.saturating_duration_since(heard).as_millis();
-            Millis(u64::try_from(age).unwrap_or(u64::MAX))
-        };
         let hosts = held.map(|(host, words)| Age {
             host: host.clone(),
-            age: age(words.heard),
+            age: age(words.heard, now),
             distant: words.distant,
         });
-        Word::Ages { hosts: hosts.collect() }
+        Word::Ages { hosts: hosts.collect(), server }
     }
+}
+
+/// How long ago something was.
+pub(super) fn age(then: Instant, now: Instant) -> Millis {
+    let age = now.saturating_duration_since(then).as_millis();
+    Millis(u64::try_from(age).unwrap_or(u64::MAX))
 }

@@ -18,6 +18,7 @@ use super::endpoint::Context;
 use super::listen::Serving;
 use super::{answer, table};
 use crate::access::{Releases, Users};
+use crate::copies;
 use crate::core::Core;
 use crate::link;
 use crate::peer;
@@ -40,6 +41,7 @@ pub(super) fn router(core: &Arc<Core>, serving: &Serving, stop: &CancellationTok
         .layer(middleware::map_response(move |response| ended_by(ends.clone(), response)));
     let ends = stop.clone();
     let peers = peer::router(core.clone())
+        .merge(copies::router(serving.registry.clone()))
         .layer(middleware::map_response(move |response| ended_by(ends.clone(), response)));
     endpoints
         .method_not_allowed_fallback(async |request: Request| {

@@ -53,7 +53,9 @@ impl Registry {
         let expired =
             self.blocking(|inner| inner.expire_uploads(inner.options.upload_idle)).await?;
         report.uploads_expired = expired as u64;
-        if let Some(retention) = self.inner().options.untagged_retention {
+        // Images that are written down for several registries go only when they are deleted.
+        let retention = self.inner().options.untagged_retention;
+        if let Some(retention) = retention.filter(|_| self.cluster().is_none()) {
             loop {
                 let removed = self
                     .guarded(in_use, move |inner, guards| {
@@ -68,11 +70,15 @@ impl Registry {
             }
         }
         let guards = self.guarded(in_use, |_, guards| Ok(guards.clone())).await?;
+        // What is not here may be on another server, which the leader watches over.
+        let alone = self.cluster().is_none();
         self.blocking(move |inner| {
             let grace = inner.before(inner.options.grace);
             report.blobs_unlinked = inner.metadata.unlink_unneeded(grace)?;
             inner.sweep(grace, &inner.in_use_content(&guards)?, &mut report)?;
-            inner.find_missing(&mut report)?;
+            if alone {
+                inner.find_missing(&mut report)?;
+            }
             Ok(report)
         })
         .await

@@ -24,11 +24,14 @@ impl Registry {
         let repository: RepositoryName = repository.parse()?;
         let manifest: ManifestName = tag_or_digest.parse()?;
         let (place, name) = (repository.clone(), manifest.clone());
-        let gone = match manifest.clone() {
-            ManifestName::Tag(tag) => {
+        let gone = match (self.cluster().cloned(), manifest) {
+            (Some(cluster), manifest) => {
+                self.forget(&cluster, &repository, &manifest, in_use).await?
+            }
+            (None, ManifestName::Tag(tag)) => {
                 self.blocking(move |inner| inner.metadata.remove_tag(&place, &tag)).await?
             }
-            ManifestName::Digest(digest) => {
+            (None, ManifestName::Digest(digest)) => {
                 self.guarded(in_use, move |inner, guards| {
                     inner.metadata.remove_manifest(&place, &digest, guards)
                 })

@@ -2,7 +2,7 @@
 
 use image::{ContentError, Digest, ManifestError};
 
-use super::{InUseError, ManifestName, NameError, RepositoryName};
+use super::{ClusterError, InUseError, ManifestName, NameError, RepositoryName};
 
 /// Why the registry did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -124,6 +124,9 @@ pub enum RegistryError {
     /// What is in use can't be found out.
     #[error(transparent)]
     UsersUnknown(#[from] InUseError),
+    /// The cluster could not be asked or did not write.
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
     /// Releases came and went so fast that it never became clear what is in use.
     #[error("deleting images: releases are being made; hint: try again")]
     UsersChanging,
@@ -184,6 +187,7 @@ impl RegistryError {
             Self::InUse { .. } | Self::BlobNeeded { .. } => Fault::Conflict,
             Self::UsersUnknown(_)
             | Self::UsersChanging
+            | Self::Cluster(_)
             | Self::TooManyUploads(_)
             | Self::Interrupted { .. }
             | Self::Stopping => Fault::Unavailable,

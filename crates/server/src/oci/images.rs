@@ -46,7 +46,8 @@ impl Registry {
     /// What `tag_or_digest` means in `repository`; `None` when it is not there.
     ///
     /// # Errors
-    /// [`RegistryError::Name`] when a name is malformed, [`RegistryError::Database`].
+    /// [`RegistryError::Name`] when a name is malformed, [`RegistryError::Database`],
+    /// [`RegistryError::Cluster`].
     pub async fn resolve(
         &self,
         repository: &str,
@@ -54,7 +55,7 @@ impl Registry {
     ) -> Result<Option<Resolved>, RegistryError> {
         let repository: RepositoryName = repository.parse()?;
         let name: ManifestName = tag_or_digest.parse()?;
-        let found = self.blocking(move |inner| inner.metadata.manifest(&repository, &name)).await?;
+        let found = self.find(&repository, &name).await?;
         Ok(found.map(|row| Resolved {
             digest: row.digest,
             media_type: row.media_type,

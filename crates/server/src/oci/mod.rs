@@ -11,10 +11,16 @@
 //! links, which [`Registry::gc`] removes. A blob is seen only in repositories that it was pushed to
 //! or mounted into.
 //!
+//! A registry may be one of several of a cluster ([`Registry::share`]): then which images there are
+//! and what tags mean is written down outside, for all of them ([`Cluster`]); the database follows
+//! that, and content that is not here is fetched from the others.
+//!
 //! The registry decides neither who may do what ([`Access`]) nor what must stay ([`InUse`]); it
 //! asks. It never holds a blob in memory, and never trusts a digest it has not computed.
 
 mod access;
+mod adopt;
+mod cluster;
 mod collect;
 mod delete;
 mod endpoint;
@@ -27,12 +33,18 @@ mod options;
 mod page;
 mod push;
 mod range;
+mod receive;
 mod registry;
 mod serve;
 mod session;
 mod shards;
+mod shared;
 
 pub use access::{Access, AccessError, Action, ImageUse, InUse, InUseError, PeerHost, Who};
+pub use adopt::Adopted;
+pub use cluster::{
+    Cluster, ClusterError, Copies, Incoming, Mark, Record, Records, TagRecord, Wanted,
+};
 pub use collect::GcReport;
 pub use error::{Fault, RegistryError};
 pub use hold::Hold;
@@ -40,3 +52,4 @@ pub use images::{ListedImage, Resolved};
 pub use name::{ManifestName, NameError, RepositoryName};
 pub use options::Options;
 pub use registry::Registry;
+pub(crate) use serve::body_of;

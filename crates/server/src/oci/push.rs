@@ -169,46 +169,51 @@ impl Inner {
     }
 
     /// Stores a manifest.
-    pub(super) fn put_manifest(&self, pushed: Pushed) -> Result<Stored, RegistryError> {
-        let content = pushed.content.as_slice();
-        let digest = Digest::of(content);
-        if let ManifestName::Digest(expected) = pushed.name
-            && expected != digest
-        {
-            return Err(RegistryError::DigestMismatch { expected, found: digest });
-        }
-        let declared = pushed.declared.as_deref();
-        let document = Document::parse(content, declared).map_err(RegistryError::Manifest)?;
-        let subject = match document.subject().map(|subject| subject.digest().as_ref().parse()) {
-            None => None,
-            Some(Ok(subject)) => Some(subject),
-            Some(Err(error)) => return Err(RegistryError::Name(super::NameError::Digest(error))),
-        };
-        let new = NewManifest {
-            digest,
-            tag: match pushed.name {
-                ManifestName::Tag(tag) => Some(tag),
-                ManifestName::Digest(_) => None,
-            },
-            media_type: declared
-                .filter(|media| known_document(media))
-                .map_or_else(|| document.media_type(), str::to_owned),
-            artifact_type: document.artifact_type(),
-            size: content.len() as u64,
-            subject,
-            annotations: subject.and_then(|_| annotations(&document)),
-            parts: parts(&document)?,
-            repository: pushed.repository,
-            pusher: pushed.pusher,
-        };
+    pub(super) fn put_manifest(&self, pushed: &Pushed) -> Result<Stored, RegistryError> {
+        let new = read_manifest(pushed)?;
         let size = |digest: &Digest| self.blob_size(digest);
         // Once before, so that what can't be stored takes no place.
         self.metadata.check_manifest(&new, &size)?;
-        let _placed_and_linked = self.shards.lock(&digest);
-        self.content.write(content)?;
+        let _placed_and_linked = self.shards.lock(&new.digest);
+        self.content.write(&pushed.content)?;
         self.metadata.put_manifest(&new, self.now(), &size)?;
-        Ok(Stored { digest, subject })
+        Ok(Stored { digest: new.digest, subject: new.subject })
     }
+}
+
+/// Reads a manifest as it came.
+pub(super) fn read_manifest(pushed: &Pushed) -> Result<NewManifest, RegistryError> {
+    let content = pushed.content.as_slice();
+    let digest = Digest::of(content);
+    if let ManifestName::Digest(expected) = pushed.name
+        && expected != digest
+    {
+        return Err(RegistryError::DigestMismatch { expected, found: digest });
+    }
+    let declared = pushed.declared.as_deref();
+    let document = Document::parse(content, declared).map_err(RegistryError::Manifest)?;
+    let subject = match document.subject().map(|subject| subject.digest().as_ref().parse()) {
+        None => None,
+        Some(Ok(subject)) => Some(subject),
+        Some(Err(error)) => return Err(RegistryError::Name(super::NameError::Digest(error))),
+    };
+    Ok(NewManifest {
+        digest,
+        tag: match &pushed.name {
+            ManifestName::Tag(tag) => Some(tag.clone()),
+            ManifestName::Digest(_) => None,
+        },
+        media_type: declared
+            .filter(|media| known_document(media))
+            .map_or_else(|| document.media_type(), str::to_owned),
+        artifact_type: document.artifact_type(),
+        size: content.len() as u64,
+        subject,
+        annotations: subject.and_then(|_| annotations(&document)),
+        parts: parts(&document)?,
+        repository: pushed.repository.clone(),
+        pusher: pushed.pusher.clone(),
+    })
 }
 
 /// The annotations as JSON, if there are any.

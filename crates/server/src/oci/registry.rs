@@ -3,13 +3,15 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 use image::{ContentStore, Digest};
 
+use super::cluster::Cluster;
 use super::hold::Holds;
 use super::metadata::Metadata;
+use super::receive::Receiving;
 use super::session::Sessions;
 use super::shards::Shards;
 use super::{Hold, Options, RegistryError, RepositoryName};
@@ -28,6 +30,9 @@ pub(super) struct Inner {
     pub(super) options: Options,
     /// One collection of garbage at a time.
     pub(super) collecting: tokio::sync::Mutex<()>,
+    /// The others, where this is one of several.
+    pub(super) cluster: OnceLock<Arc<dyn Cluster>>,
+    pub(super) receiving: Receiving,
     /// Let go by the kernel, however the process ends.
     _lock: File,
 }
@@ -52,8 +57,21 @@ impl Registry {
             holds: Arc::default(),
             options,
             collecting: tokio::sync::Mutex::new(()),
+            cluster: OnceLock::new(),
+            receiving: Receiving::default(),
             _lock: lock,
         })))
+    }
+
+    /// From now on this registry is one of several. Only the first call counts.
+    pub fn share(&self, cluster: Arc<dyn Cluster>) {
+        if self.0.cluster.set(cluster).is_err() {
+            tracing::warn!("a registry is shared already");
+        }
+    }
+
+    pub(super) fn cluster(&self) -> Option<&Arc<dyn Cluster>> {
+        self.0.cluster.get()
     }
 
     /// The content: blobs and manifests by digest. For reading; what may go is decided here.

@@ -8,7 +8,7 @@ use axum::body::Body;
 use clock::Clock;
 use hyper::client::conn::http2::{self, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use pki::{CaBundle, ClientTls, PeerIdentity, PeerRole, SwappableIdentity, TlsError, client_tls};
+use pki::{PeerIdentity, PeerRole, SwappableAuthorities, SwappableIdentity, TlsError};
 use rustls_pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -24,7 +24,7 @@ const PING_WITHIN: Duration = Duration::from_secs(2);
 
 /// Why there is no connection to another server, or none any more.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum PeerError {
+pub(crate) enum PeerError {
     #[error("read the server's address {0:?}: expected HOST:PORT")]
     Address(String),
     #[error("connect to {0}")]
@@ -41,6 +41,10 @@ pub(super) enum PeerError {
     Frame(#[from] api::frame::FrameError),
     #[error("speak with {0}: the stream ended")]
     Ended(String),
+    #[error("ask server {0}: its answer can't be read")]
+    Answer(String),
+    #[error("ask server {0}: {1}")]
+    Failed(String, String),
 }
 
 /// Connects to other servers with this server's certificate.
@@ -51,25 +55,25 @@ pub struct PeerDialer {
 }
 
 impl PeerDialer {
-    /// Trusts `authorities` by `clock` and shows `identity`, which may be exchanged later.
+    /// Trusts `authorities` by `clock` and shows `identity`; both may be exchanged later.
     ///
     /// # Errors
     /// TLS could not be set up.
     pub fn new(
         cluster: &str,
-        authorities: &CaBundle,
+        authorities: &Arc<SwappableAuthorities>,
         identity: Arc<SwappableIdentity>,
         clock: &Clock,
     ) -> Result<Self, TlsError> {
         let alpn: &[&[u8]] = &[b"h2"];
         let time = Some(Arc::new(clock.clone()) as _);
-        let tls = ClientTls { authorities, identity: Some(identity), alpn, time };
-        let tls = TlsConnector::from(Arc::new(client_tls(&tls)?));
+        let tls = authorities.client_tls(Some(identity), alpn, time)?;
+        let tls = TlsConnector::from(Arc::new(tls));
         Ok(Self { tls, cluster: cluster.to_owned() })
     }
 
     /// Connects to a server.
-    pub(super) async fn dial(
+    pub(crate) async fn dial(
         &self,
         server: &ServerId,
         address: &str,

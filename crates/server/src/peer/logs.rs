@@ -1,8 +1,8 @@
 //! Log lines of hosts whose streams another server holds: asked of it, on the connection to it.
 
 use api::frame::Decoder;
-use api::id::{HostId, InstanceId, ServerId};
-use api::protocol::{LogLine, LogRequest};
+use api::id::{HostId, InstanceId};
+use api::protocol::LogLine;
 use axum::body::Body;
 use http::Request;
 use http_body_util::BodyExt;
@@ -11,8 +11,6 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 use super::connect::PeerError;
-use super::speak::chain;
-use crate::core::LogRelay;
 
 /// What is asked of another server.
 #[derive(Debug, Serialize, Deserialize)]
@@ -23,39 +21,8 @@ pub(super) struct Asked {
     pub(super) follow: bool,
 }
 
-/// Asks one server for lines of its hosts.
-pub(super) struct Relay {
-    server: ServerId,
-    address: String,
-    sender: SendRequest<Body>,
-}
-
-impl Relay {
-    pub(super) fn new(server: ServerId, address: String, sender: SendRequest<Body>) -> Self {
-        Self { server, address, sender }
-    }
-}
-
-impl LogRelay for Relay {
-    fn ask(&self, host: HostId, request: LogRequest, lines: mpsc::Sender<LogLine>) {
-        let LogRequest { instance, tail, follow, .. } = request;
-        let asked = Asked { host, instance, tail, follow };
-        let (server, address, sender) =
-            (self.server.clone(), self.address.clone(), self.sender.clone());
-        tokio::spawn(async move {
-            // Cancel-safe: when the asker leaves, the rest of the answer is given up.
-            let fetched = tokio::select! {
-                () = lines.closed() => return,
-                fetched = fetch(sender, &address, &asked, &lines) => fetched,
-            };
-            if let Err(error) = fetched {
-                tracing::warn!(%server, error = chain(&error), "fetch log lines");
-            }
-        });
-    }
-}
-
-async fn fetch(
+/// Fetches lines from a server until there are no more, or nobody wants them.
+pub(super) async fn fetch(
     mut sender: SendRequest<Body>,
     address: &str,
     asked: &Asked,

@@ -5,9 +5,12 @@
 
 mod connect;
 mod logs;
+mod relay;
 mod serve;
 mod speak;
 
 pub use connect::PeerDialer;
+pub(crate) use connect::PeerError;
 pub use serve::router;
+pub(crate) use serve::server_of;
 pub use speak::run;

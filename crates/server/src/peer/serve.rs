@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use api::error::{ApiError, ErrorCode};
-use api::id::ServerId;
+use api::id::{AppName, ServerId};
+use api::protocol::Down;
 use axum::body::Body;
 use axum::extract::{Extension, State};
 use axum::http::StatusCode;
@@ -22,11 +23,12 @@ pub fn router(core: Arc<Core>) -> Router {
     Router::new()
         .route("/peer/v1/stream", post(listen))
         .route("/peer/v1/logs", post(logs))
+        .route("/peer/v1/status", post(status))
         .with_state(core)
 }
 
 /// The server that a certificate names; nothing else may use these routes.
-fn server_of(peer: Option<Extension<PeerIdentity>>) -> Result<ServerId, Box<Response>> {
+pub(crate) fn server_of(peer: Option<Extension<PeerIdentity>>) -> Result<ServerId, Box<Response>> {
     let denied = |message: &str| {
         let error = ApiError::new(ErrorCode::Forbidden, message);
         Box::new(refuse(StatusCode::FORBIDDEN, &error))
@@ -65,8 +67,18 @@ async fn listen(
     tokio::spawn(async move {
         while let Some(word) = frames.next::<Word>().await {
             match word {
-                Ok(word @ (Word::Tables { .. } | Word::Routes { .. } | Word::Observers { .. })) => {
-                    core.servers.published.take(word);
+                Ok(
+                    word @ (Word::Tables { .. }
+                    | Word::Routes { .. }
+                    | Word::Observers { .. }
+                    | Word::Vips { .. }
+                    | Word::Warm { .. }),
+                ) => core.servers.published.take(word),
+                Ok(Word::LeaseRequest { host, request }) => {
+                    core.ask_lease(&host, request, Some(peer.clone()));
+                }
+                Ok(Word::LeaseAnswer { host, answer }) => {
+                    core.agents.send(&host, &Down::Lease(answer), |_| {});
                 }
                 Ok(word) => core.agents.gathered.peer_said(&peer, word),
                 Err(error) => {
@@ -83,6 +95,26 @@ async fn listen(
     });
     let silence = silence.filter_map(|()| std::future::ready(None::<bytes::Bytes>));
     Response::new(Body::from_stream(silence.map(Ok::<_, std::convert::Infallible>)))
+}
+
+/// Answers how an app is where we lead: then we know what keeps it from its goal.
+async fn status(
+    State(core): State<Arc<Core>>,
+    peer: Option<Extension<PeerIdentity>>,
+    Json(app): Json<AppName>,
+) -> Response {
+    if let Err(refused) = server_of(peer) {
+        return *refused;
+    }
+    if core.servers.term().is_none() {
+        let message = format!("server {} does not lead", core.servers.me);
+        let error = ApiError::new(ErrorCode::Unavailable, message);
+        return refuse(StatusCode::SERVICE_UNAVAILABLE, &error);
+    }
+    match core.status(&app) {
+        Ok(statuses) => Json(statuses).into_response(),
+        Err(error) => refuse(StatusCode::NOT_FOUND, &error),
+    }
 }
 
 /// Answers with lines of a host whose stream we hold; with none when we do not.

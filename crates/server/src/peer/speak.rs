@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::connect::{PeerDialer, PeerError};
-use super::logs::Relay;
+use super::relay::Relay;
 use crate::core::{Core, PEER_VERSION, Word};
 
 /// How long after a stream ended the next is begun: soon, since little is known until then.

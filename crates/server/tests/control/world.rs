@@ -138,13 +138,13 @@ impl World {
         let registry = Arc::new(registry.unwrap());
         control::start(&core, &registry, &tasks, &stop);
         let identity = trust.identity(name);
-        let authorities = trust.authority.bundle().clone();
-        let dialer = PeerDialer::new("test", &authorities, identity.clone(), &core.clock);
+        let clock = Arc::new(core.clock.clone());
+        let bundle = trust.authority.bundle();
+        let trusted = server::Trust::new(bundle, None, clock, Vec::new().into()).unwrap();
+        let authorities = &trusted.authorities;
+        let dialer = PeerDialer::new("test", authorities, identity.clone(), &core.clock);
         let dialer = dialer.unwrap();
         tasks.spawn(server::peer::run(core.clone(), dialer, stop.clone()));
-        let clock = Arc::new(core.clock.clone());
-        let trusted =
-            server::Trust { authorities, authority: None, clock, etcd: Vec::new().into() };
         let serving = Serving { identity, trust: Arc::new(trusted), registry };
         tasks.spawn(serve(core.clone(), listener, serving, stop.clone()));
         tasks.spawn(control::lead(core.clone(), how, stop.clone()));
@@ -299,6 +299,7 @@ async fn run_agent(
         },
         version: "test".into(),
         instances: Vec::new(),
+        images: Vec::new(),
     };
     core.agents.gathered.report(status.clone());
     loop {

@@ -195,6 +195,7 @@ async fn instances_are_told_as_they_are_joined() {
             last_exit: None,
             message: String::new(),
         }],
+        images: Vec::new(),
     };
     world.core.commit(Write::new().create(&status)).await.unwrap();
     let told = put(&mut watch).await;

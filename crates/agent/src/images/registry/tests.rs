@@ -91,7 +91,8 @@ async fn registry() -> Repository {
         let now = jiff::Timestamp::now();
         let authority = pki::CertificateAuthority::create("test", now).unwrap();
         let host = authority.issue_host("host", now).unwrap();
-        (authority.bundle().clone(), pki::SwappableIdentity::new(&host).unwrap())
+        let authorities = pki::SwappableAuthorities::new(authority.bundle()).unwrap();
+        (authorities, pki::SwappableIdentity::new(&host).unwrap())
     };
     let described = Registry {
         host: main.to_string(),
@@ -101,7 +102,8 @@ async fn registry() -> Repository {
         proxy: None,
         plain_http: true,
     };
-    let origins = Origins::new(&[], &identity.0, identity.1, &clock::Clock::system()).unwrap();
+    let servers = tokio::sync::watch::channel(crate::link::Servers::default()).1;
+    let origins = Origins::new(servers, &identity.0, identity.1, &clock::Clock::system()).unwrap();
     let origins = origins.with(&[described]).unwrap();
     Repository::new(origins.of(Some(&main.to_string())), "team/app")
 }

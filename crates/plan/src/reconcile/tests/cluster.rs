@@ -85,6 +85,7 @@ impl Cluster {
                 capacity,
                 version: String::new(),
                 instances: Vec::new(),
+                images: Vec::new(),
             };
             snapshot.statuses.insert(name, status);
         }
@@ -123,6 +124,7 @@ impl Cluster {
             failed_instance: None,
             finished: None,
             started_by: "test".into(),
+            epoch: before.map_or(0, |d| d.epoch),
         };
         self.snapshot.deployments.insert(place, deployment);
     }

@@ -52,6 +52,19 @@ impl Metadata {
         })
     }
 
+    /// Makes a blob that was fetched from another registry of the cluster seen in a repository. The
+    /// caller holds the digest's lock and knows that the content is there.
+    pub(in crate::oci) fn link_fetched(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+        now: SystemTime,
+    ) -> Result<(), RegistryError> {
+        self.write("linking a fetched blob", |transaction| {
+            link(transaction, repository, digest, now)
+        })
+    }
+
     /// Makes a blob of `from` seen in `repository`; `false` if it is not seen in `from`. The caller
     /// holds the digest's lock.
     pub(in crate::oci) fn mount_blob(
@@ -172,7 +185,7 @@ fn touched(
     Ok(query.query_row(key, |row| row.get(0)).optional()?)
 }
 
-fn link(
+pub(super) fn link(
     transaction: &Transaction<'_>,
     repository: &RepositoryName,
     digest: &Digest,

@@ -6,7 +6,8 @@ use image::Digest;
 use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::parts::{self, Part};
-use super::{Guards, Metadata, digest_at, ensure_repository, millis, repository_id};
+use super::repository_id;
+use super::{Guards, Metadata, blobs, digest_at, ensure_repository, from_millis, millis, name_at};
 use crate::oci::{ManifestName, RegistryError, RepositoryName};
 
 /// A manifest to be stored.
@@ -64,14 +65,76 @@ impl Metadata {
             let id = ensure_repository(transaction, &new.repository)?;
             insert(transaction, id, new, now)?;
             if let Some(tag) = &new.tag {
-                transaction
-                    .prepare_cached(
-                        "INSERT INTO tag (repository, name, digest, pushed) VALUES (?1, ?2, ?3, ?4)
-                         ON CONFLICT DO UPDATE SET digest = ?3, pushed = ?4",
-                    )?
-                    .execute(params![id, tag, new.digest.as_bytes(), millis(now)])?;
+                set_tag(transaction, id, tag, &new.digest, millis(now))?;
             }
             Ok(())
+        })
+    }
+
+    /// Stores a manifest that another registry of the cluster took, whose parts may be elsewhere.
+    pub(in crate::oci) fn adopt_manifest(
+        &self,
+        new: &NewManifest,
+        pushed: i64,
+    ) -> Result<(), RegistryError> {
+        self.write("adopting a manifest", |transaction| {
+            let id = ensure_repository(transaction, &new.repository)?;
+            let pushed = from_millis(pushed);
+            insert(transaction, id, new, pushed)?;
+            for part in new.parts.iter().filter(|part| !part.optional) {
+                blobs::link(transaction, &new.repository, &part.digest, pushed)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Sets a tag of a manifest that is there; `false` if it is not.
+    pub(in crate::oci) fn set_tag(
+        &self,
+        repository: &RepositoryName,
+        tag: &str,
+        digest: &Digest,
+        pushed: i64,
+    ) -> Result<bool, RegistryError> {
+        self.write("setting a tag", |transaction| {
+            let Some(id) = repository_id(transaction, repository)? else { return Ok(false) };
+            let name = ManifestName::Digest(*digest);
+            if find(transaction, repository, &name)?.is_none() {
+                return Ok(false);
+            }
+            set_tag(transaction, id, tag, digest, pushed)?;
+            Ok(true)
+        })
+    }
+
+    /// Every manifest, as its repository, digest and when it was pushed.
+    pub(in crate::oci) fn all_manifests(
+        &self,
+    ) -> Result<Vec<(RepositoryName, Digest, i64)>, RegistryError> {
+        self.read("listing manifests", |transaction| {
+            let mut query = transaction.prepare_cached(
+                "SELECT r.name, m.digest, m.pushed FROM manifest m
+                 JOIN repository r ON r.id = m.repository",
+            )?;
+            let rows = query
+                .query_map([], |row| Ok((name_at(row, 0)?, digest_at(row, 1)?, row.get(2)?)))?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+    }
+
+    /// Every tag, as its repository, name, digest and when it was pushed.
+    pub(in crate::oci) fn all_tags(
+        &self,
+    ) -> Result<Vec<(RepositoryName, String, Digest, i64)>, RegistryError> {
+        self.read("listing tags", |transaction| {
+            let mut query = transaction.prepare_cached(
+                "SELECT r.name, t.name, t.digest, t.pushed FROM tag t
+                 JOIN repository r ON r.id = t.repository",
+            )?;
+            let rows = query.query_map([], |row| {
+                Ok((name_at(row, 0)?, row.get(1)?, digest_at(row, 2)?, row.get(3)?))
+            })?;
+            Ok(rows.collect::<Result<_, _>>()?)
         })
     }
 
@@ -98,6 +161,24 @@ impl Metadata {
                 )?
                 .execute([repository.as_str(), tag])?;
             Ok(gone > 0)
+        })
+    }
+
+    /// Refuses what is in use.
+    pub(in crate::oci) fn check_unused(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+        guards: &Guards,
+    ) -> Result<(), RegistryError> {
+        self.read("looking for who uses a manifest", |transaction| {
+            match guards.expanded(transaction)?.user(repository, digest) {
+                None => Ok(()),
+                Some(user) => {
+                    let (repository, digest, user) = (repository.clone(), *digest, user.to_owned());
+                    Err(RegistryError::InUse { repository, digest, user })
+                }
+            }
         })
     }
 
@@ -144,6 +225,22 @@ pub(super) fn find(
         Ok(ManifestRow { digest, media_type: row.get(0)?, size: row.get(1)? })
     });
     Ok(row.optional()?)
+}
+
+fn set_tag(
+    transaction: &Transaction<'_>,
+    repository: i64,
+    tag: &str,
+    digest: &Digest,
+    pushed: i64,
+) -> Result<(), RegistryError> {
+    transaction
+        .prepare_cached(
+            "INSERT INTO tag (repository, name, digest, pushed) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT DO UPDATE SET digest = ?3, pushed = ?4",
+        )?
+        .execute(params![repository, tag, digest.as_bytes(), pushed])?;
+    Ok(())
 }
 
 fn insert(

@@ -12,7 +12,7 @@ mod sweep;
 
 pub(super) use database::{Metadata, from_millis, millis};
 pub(super) use lists::{Listed, Referrer};
-pub(super) use manifests::NewManifest;
+pub(super) use manifests::{ManifestRow, NewManifest};
 pub(super) use parts::Part;
 pub(super) use sweep::Guards;
 

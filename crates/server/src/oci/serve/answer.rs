@@ -153,6 +153,7 @@ impl From<RegistryError> for Refusal {
             RegistryError::TooManyUploads(_)
             | RegistryError::UsersUnknown(_)
             | RegistryError::UsersChanging
+            | RegistryError::Cluster(_)
             | RegistryError::Stopping
             | RegistryError::Content(ContentError::UploadBusy(_)) => {
                 refusal.with(header::RETRY_AFTER, "1")
@@ -201,6 +202,7 @@ fn classify(error: &RegistryError) -> (StatusCode, &'static str) {
         RegistryError::Interrupted { .. } => (S::REQUEST_TIMEOUT, "BLOB_UPLOAD_INVALID"),
         RegistryError::UsersUnknown(_)
         | RegistryError::UsersChanging
+        | RegistryError::Cluster(_)
         | RegistryError::Stopping
         | RegistryError::Content(ContentError::UploadBusy(_)) => {
             (S::SERVICE_UNAVAILABLE, "UNAVAILABLE")

@@ -43,8 +43,7 @@ impl Service {
         repository: RepositoryName,
         digest: Digest,
     ) -> Result<Response, Refusal> {
-        let place = repository.clone();
-        let size = self.registry.blocking(move |inner| inner.blob(&place, &digest)).await?;
+        let size = self.registry.size_of(&repository, &digest).await?;
         let tag = format!("\"{digest}\"");
         let name = digest.to_string();
         let mut headers = vec![
@@ -79,7 +78,7 @@ impl Service {
             fields.insert(header::CONTENT_RANGE, range);
         }
         if call.method == Method::GET && length > 0 {
-            *response.body_mut() = self.open(repository, digest, start, length).await?;
+            *response.body_mut() = self.open(repository, digest, start, length, size).await?;
         }
         Ok(response)
     }
@@ -90,7 +89,16 @@ impl Service {
         digest: Digest,
         start: u64,
         length: u64,
+        size: u64,
     ) -> Result<Body, RegistryError> {
+        if !self.registry.content().has(&digest)? {
+            // A part of it is read from the disk, once all of it is there.
+            if length < size {
+                self.registry.fetch(&repository, &digest).await?;
+            } else if let Some(body) = self.registry.open_elsewhere(&repository, &digest).await? {
+                return Ok(body);
+            }
+        }
         let reader = self
             .registry
             .blocking(move |inner| match inner.content.range(&digest, start, length) {

@@ -118,7 +118,7 @@ async fn append(
 }
 
 /// A body that is read from the disk as the client takes it.
-pub(super) fn outgoing(reader: BlobReader) -> Body {
+pub(crate) fn outgoing(reader: BlobReader) -> Body {
     let stream = futures_util::stream::try_unfold(reader, |mut reader| async move {
         let read = tokio::task::spawn_blocking(move || {
             let most = usize::try_from(reader.left()).unwrap_or(BATCH).min(BATCH);

@@ -11,7 +11,7 @@ use super::blobs::FOREVER;
 use super::body::Incoming;
 use super::{CONTENT_DIGEST, Call, Service};
 use crate::oci::push::Pushed;
-use crate::oci::{Action, ManifestName, RegistryError, RepositoryName};
+use crate::oci::{Action, Copies, ManifestName, RegistryError, RepositoryName};
 
 /// Tells the client that its manifest is in the list of referrers (OCI distribution specification,
 /// "Pushing Manifests with Subject").
@@ -57,12 +57,12 @@ impl Service {
             .iter()
             .filter_map(|value| value.to_str().ok().map(str::to_owned))
             .collect();
+        let found = self.registry.find(&repository, &name).await?;
+        let unknown = || RegistryError::ManifestUnknown { repository, manifest: name };
+        let Some(row) = found else { return Err(unknown().into()) };
         let (row, content) = self
             .registry
             .blocking(move |inner| {
-                let found = inner.metadata.manifest(&repository, &name)?;
-                let unknown = || RegistryError::ManifestUnknown { repository, manifest: name };
-                let Some(row) = found else { return Err(unknown()) };
                 if !get {
                     return Ok((row, Vec::new()));
                 }
@@ -109,7 +109,7 @@ impl Service {
         let content = Incoming::new(body, idle, what).whole(MAX_DOCUMENT_BYTES).await?;
         let place = repository.clone();
         let pushed = Pushed { repository: place, name, declared, content, pusher };
-        let stored = self.registry.blocking(move |inner| inner.put_manifest(pushed)).await?;
+        let (stored, copies) = self.registry.take_manifest(pushed).await?;
         let digest = stored.digest.to_string();
         let location = format!("/v2/{repository}/manifests/{digest}");
         let mut headers = vec![(header::LOCATION, &location), (CONTENT_DIGEST, &digest)];
@@ -117,9 +117,23 @@ impl Service {
         if let Some(subject) = &subject {
             headers.push((SUBJECT, subject));
         }
+        let warning = match copies {
+            Copies::Enough | Copies::Single => None,
+            Copies::Short(why) => Some(warning(&why)),
+        };
+        if let Some(warning) = &warning {
+            headers.push((header::WARNING, warning));
+        }
         let headers: Vec<_> = headers.into_iter().map(|(n, v)| (n, v.as_str())).collect();
         Ok(answer::empty(StatusCode::CREATED, &headers))
     }
+}
+
+/// A warning for people, which clients show (OCI distribution specification, "Warnings").
+fn warning(why: &str) -> String {
+    let plain = |c: &char| c.is_ascii_graphic() || *c == ' ';
+    let why: String = why.chars().filter(plain).filter(|c| !matches!(c, '"' | '\\')).collect();
+    format!("299 - \"{why}; the image is copied as soon as can be\"")
 }
 
 /// Whether a client that sent these `Accept` headers can read `media`. No header accepts all.

@@ -12,4 +12,5 @@ mod service;
 mod tags;
 mod uploads;
 
+pub(crate) use body::outgoing as body_of;
 use service::{CONTENT_DIGEST, Call, Service};
