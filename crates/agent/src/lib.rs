@@ -7,15 +7,15 @@ pub mod dns;
 mod failure;
 pub mod health;
 pub mod images;
+pub mod lease;
 pub mod ingress;
 pub mod link;
 pub mod logs;
 pub mod network;
-pub mod probe;
 pub mod rootfs;
 pub mod runtime;
 pub mod shim;
 pub mod state;
 pub mod vip;
 
-pub use agent::{AgentError, Options, run};
+pub use agent::{AgentError, DomainCommand, DomainError, Options, find_domain, run};

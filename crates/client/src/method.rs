@@ -1,8 +1,10 @@
 //! One method for each endpoint.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 
 use api::app::App;
+use api::authority::{AuthorityView, RotateRequest};
 use api::certificate::Certificate;
 use api::deployment::Deployment;
 use api::environment::Environment;
@@ -22,10 +24,11 @@ use api::operation::{
 use api::registry::Registry;
 use api::release::Release;
 use api::secret::Secret;
-use api::server::ServerView;
+use api::server::{NetReport, SafeModeView, ServerView};
 use api::team::Team;
 use api::time::Timestamp;
 use api::token::{Role, Token};
+use api::vip::{VipChoice, VipRequest, VipView, VirtualAddress};
 use http::Method;
 use http_body_util::BodyExt;
 use serde::{Deserialize, Serialize};
@@ -132,6 +135,19 @@ impl Client {
     /// `GET /v1/whoami`.
     pub async fn whoami(&self) -> Result<Whoami, ClientError> {
         self.json(get("/v1/whoami")).await
+    }
+
+    /// `GET /v1/authority`: the cluster's authorities, and how far an exchange of them is.
+    pub async fn authority(&self) -> Result<AuthorityView, ClientError> {
+        self.json(get("/v1/authority")).await
+    }
+
+    /// `POST /v1/authority/rotate`: exchanges the authority, or goes on with that.
+    pub async fn rotate_authority(
+        &self,
+        request: &RotateRequest,
+    ) -> Result<AuthorityView, ClientError> {
+        self.json(post("/v1/authority/rotate").json(request)).await
     }
 
     /// `GET /v1/openapi.json`.
@@ -391,6 +407,12 @@ impl Client {
         self.json(post(format!("/v1/hosts/{name}/drain")).safe_again()).await
     }
 
+    /// `DELETE /v1/hosts/NAME`: it leaves for good.
+    pub async fn remove_host(&self, name: &HostId, force: bool) -> Result<Host, ClientError> {
+        let fields = [("force", force.then(|| true.to_string()))];
+        self.json(delete(with_query(&format!("/v1/hosts/{name}"), &fields))).await
+    }
+
     /// `POST /v1/hosts/NAME/undrain`: it takes instances again.
     pub async fn undrain_host(&self, name: &HostId) -> Result<Host, ClientError> {
         self.json(post(format!("/v1/hosts/{name}/undrain")).safe_again()).await
@@ -403,6 +425,35 @@ impl Client {
         labels: &BTreeMap<String, String>,
     ) -> Result<Host, ClientError> {
         self.json(put(format!("/v1/hosts/{name}/labels")).json(labels)).await
+    }
+
+    /// `GET /v1/vips`.
+    pub async fn vips(&self) -> Result<Vec<VipView>, ClientError> {
+        self.json(get("/v1/vips")).await
+    }
+
+    /// `GET /v1/vips/ADDRESS`.
+    pub async fn vip(&self, address: Ipv4Addr) -> Result<VipView, ClientError> {
+        self.json(get(format!("/v1/vips/{address}"))).await
+    }
+
+    /// `POST /v1/vips`.
+    pub async fn create_vip(&self, request: &VipRequest) -> Result<VirtualAddress, ClientError> {
+        self.json(post("/v1/vips").json(request)).await
+    }
+
+    /// `PUT /v1/vips/ADDRESS`: who may hold it, and who is preferred.
+    pub async fn put_vip(
+        &self,
+        address: Ipv4Addr,
+        choice: &VipChoice,
+    ) -> Result<VirtualAddress, ClientError> {
+        self.json(put(format!("/v1/vips/{address}")).json(choice)).await
+    }
+
+    /// `DELETE /v1/vips/ADDRESS`: who holds it gives it up.
+    pub async fn delete_vip(&self, address: Ipv4Addr) -> Result<(), ClientError> {
+        self.done(delete(format!("/v1/vips/{address}"))).await
     }
 
     /// `GET /v1/certificates`: without keys.
@@ -503,6 +554,21 @@ impl Client {
     /// `GET /v1/servers`.
     pub async fn servers(&self) -> Result<Vec<ServerView>, ClientError> {
         self.json(get("/v1/servers")).await
+    }
+
+    /// `GET /v1/safe-mode`.
+    pub async fn safe_mode(&self) -> Result<SafeModeView, ClientError> {
+        self.json(get("/v1/safe-mode")).await
+    }
+
+    /// `POST /v1/safe-mode/accept`: what was lost is lost.
+    pub async fn accept_losses(&self) -> Result<SafeModeView, ClientError> {
+        self.json(post("/v1/safe-mode/accept").safe_again()).await
+    }
+
+    /// `GET /v1/net/doctor`.
+    pub async fn net_doctor(&self) -> Result<NetReport, ClientError> {
+        self.json(get("/v1/net/doctor")).await
     }
 
     /// `POST /agent/v1/renew`.

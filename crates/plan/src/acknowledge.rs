@@ -20,7 +20,6 @@ pub const LAGGARD: Millis = Millis::secs(5);
 #[derive(Debug, Clone, Default)]
 pub struct Tracker {
     current: Generation,
-    published: Timestamp,
     /// The generation at which each instance of the current tables came in.
     entered: BTreeMap<InstanceId, Generation>,
     /// The generation at which instances went out, and since when every host has it.
@@ -28,7 +27,21 @@ pub struct Tracker {
     /// The first generation that was published here: what instances unknown before wait for.
     first: Option<Left>,
     /// What each host has; only hosts that are not taken for dead.
-    hosts: BTreeMap<HostId, Generation>,
+    hosts: BTreeMap<HostId, Has>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Has {
+    generation: Generation,
+    /// Since when there are newer tables, and it has taken none; nothing when it has the newest.
+    behind: Option<Timestamp>,
+}
+
+impl Has {
+    /// Notes which tables are the newest.
+    fn newest(&mut self, current: Generation, now: Timestamp) {
+        self.behind = (self.generation < current).then(|| self.behind.unwrap_or(now));
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -52,7 +65,7 @@ impl Tracker {
         now: Timestamp,
     ) {
         self.current = generation;
-        self.published = now;
+        self.hosts.values_mut().for_each(|has| has.newest(generation, now));
         self.first.get_or_insert(Left { at: generation, since: None });
         let gone: Vec<InstanceId> =
             self.entered.keys().filter(|id| !serving.contains(*id)).cloned().collect();
@@ -74,20 +87,27 @@ impl Tracker {
             .into_iter()
             .map(|host| (host.clone(), known.get(host).copied().unwrap_or_default()))
             .collect();
+        self.hosts.values_mut().for_each(|has| has.newest(self.current, now));
         self.settle(now);
     }
 
     /// Notes what a host has in place.
     pub fn acknowledge(&mut self, host: &HostId, has: Acknowledge, now: Timestamp) {
-        if let Some(generation) = self.hosts.get_mut(host) {
-            *generation = has.ingress.map_or(has.network, |ingress| ingress.min(has.network));
+        if let Some(known) = self.hosts.get_mut(host) {
+            let generation = has.ingress.map_or(has.network, |ingress| ingress.min(has.network));
+            if generation > known.generation {
+                // It goes on taking what comes.
+                known.behind = None;
+            }
+            known.generation = generation;
+            known.newest(self.current, now);
             self.settle(now);
         }
     }
 
     /// The generation that every host has.
     fn floor(&self) -> Generation {
-        self.hosts.values().min().copied().unwrap_or(self.current)
+        self.hosts.values().map(|has| has.generation).min().unwrap_or(self.current)
     }
 
     fn settle(&mut self, now: Timestamp) {
@@ -137,10 +157,15 @@ impl Tracker {
         self.left.retain(|instance, _| exists(instance));
     }
 
-    /// Hosts that have not had the current tables for [`LAGGARD`].
-    pub fn laggards(&self, now: Timestamp) -> impl Iterator<Item = &HostId> {
-        let late = now.since(self.published) >= LAGGARD;
-        self.hosts.iter().filter(move |(_, has)| late && **has < self.current).map(|(host, _)| host)
+    /// Hosts that have been behind for [`LAGGARD`] without taking any tables, and since when; and
+    /// when the next would be one.
+    #[must_use]
+    pub fn laggards(&self, now: Timestamp) -> (Vec<(HostId, Timestamp)>, Option<Timestamp>) {
+        let behind = self.hosts.iter().filter_map(|(host, has)| Some((host, has.behind?)));
+        let (late, soon): (Vec<_>, Vec<_>) =
+            behind.partition(|(_, since)| since.after(LAGGARD) <= now);
+        let next = soon.iter().map(|(_, since)| since.after(LAGGARD)).min();
+        (late.into_iter().map(|(host, since)| (host.clone(), since)).collect(), next)
     }
 }
 
@@ -199,10 +224,31 @@ mod tests {
         tracker.acknowledge(&a, slow, Timestamp(1));
         tracker.set_hosts([&a], Timestamp(2));
         assert!(tracker.in_service().is_empty());
-        assert_eq!(tracker.laggards(Timestamp(5000)).collect::<Vec<_>>(), [&a]);
+        // It took something at 1, though not the newest.
+        assert_eq!(tracker.laggards(Timestamp(5000)), (vec![], Some(Timestamp(5001))));
+        assert_eq!(tracker.laggards(Timestamp(5001)), (vec![(a.clone(), Timestamp(1))], None));
         tracker.acknowledge(&a, has(5), Timestamp(3));
         assert_eq!(tracker.in_service().len(), 1);
-        assert_eq!(tracker.laggards(Timestamp(9000)).count(), 0);
+        assert_eq!(tracker.laggards(Timestamp(9000)), (vec![], None));
+    }
+
+    #[test]
+    fn a_laggard_is_named_however_often_tables_change_and_one_that_keeps_up_is_not() {
+        let mut tracker = Tracker::default();
+        let (slow, stuck) = (host("slow"), host("stuck"));
+        tracker.set_hosts([&slow, &stuck], Timestamp(0));
+        for second in 1..=20u64 {
+            let now = Timestamp(i64::try_from(second * 1000).unwrap());
+            tracker.publish(Generation(second), &BTreeSet::new(), now);
+            tracker.set_hosts([&slow, &stuck], now);
+            // Always one behind, but never for long.
+            tracker.acknowledge(&slow, has(second - 1), now);
+            let named = tracker.laggards(now).0;
+            let expected = (second >= 6).then(|| (stuck.clone(), Timestamp(1000)));
+            assert_eq!(named, expected.into_iter().collect::<Vec<_>>(), "after {second} s");
+        }
+        tracker.acknowledge(&stuck, has(20), Timestamp(30_000));
+        assert!(tracker.laggards(Timestamp(60_000)).0.iter().all(|(host, _)| *host == slow));
     }
 
     #[test]

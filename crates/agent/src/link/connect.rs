@@ -7,7 +7,7 @@ use std::time::Duration;
 use clock::Clock;
 use hyper::client::conn::http2::{self, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use pki::{CaBundle, ClientTls, SwappableIdentity, TlsError, client_tls};
+use pki::{SwappableAuthorities, SwappableIdentity, TlsError};
 use rustls_pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -60,12 +60,14 @@ pub enum LinkError {
         source: hyper::Error,
     },
     /// The server would not have us.
-    #[error("speak with server {server}: it answered {status}")]
+    #[error("speak with server {server}: it answered {status}: {why}")]
     Refused {
         /// Which.
         server: String,
         /// Its answer.
         status: http::StatusCode,
+        /// What it said, with its hint; empty when that was not to be understood.
+        why: String,
     },
     /// The server sent what we do not understand.
     #[error("read what server {server} sent")]
@@ -109,19 +111,19 @@ impl std::fmt::Debug for Dialer {
 }
 
 impl Dialer {
-    /// Trusts `authorities` by `clock` and shows `identity`, which may be exchanged later.
+    /// Trusts `authorities` by `clock` and shows `identity`; both may be exchanged later.
     ///
     /// # Errors
     /// TLS could not be set up.
     pub fn new(
-        authorities: &CaBundle,
+        authorities: &Arc<SwappableAuthorities>,
         identity: Arc<SwappableIdentity>,
         clock: &Clock,
     ) -> Result<Self, LinkError> {
         let alpn: &[&[u8]] = &[b"h2"];
         let time = Some(Arc::new(clock.clone()) as _);
-        let tls = ClientTls { authorities, identity: Some(identity), alpn, time };
-        Ok(Self { tls: TlsConnector::from(Arc::new(client_tls(&tls)?)) })
+        let tls = authorities.client_tls(Some(identity), alpn, time)?;
+        Ok(Self { tls: TlsConnector::from(Arc::new(tls)) })
     }
 
     pub(super) async fn dial(&self, server: &str) -> Result<SendRequest<ChannelBody>, LinkError> {

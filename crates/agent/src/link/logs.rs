@@ -7,6 +7,7 @@ use tokio::sync::mpsc;
 
 use super::body::ChannelBody;
 use super::connect::{Dialer, LinkError};
+use super::stream::refused;
 
 /// Pieces on their way: of at most 256 lines each.
 const PIECES: usize = 8;
@@ -58,9 +59,9 @@ where
     let written = write(BodySender(pieces));
     let (answer, ()) = tokio::join!(asked, written);
     let failed = |source| LinkError::Http { server: server.to_owned(), source };
-    let status = answer.map_err(failed)?.status();
-    if status.is_success() {
+    let answer = answer.map_err(failed)?;
+    if answer.status().is_success() {
         return Ok(());
     }
-    Err(LinkError::Refused { server: server.to_owned(), status })
+    Err(refused(server.to_owned(), answer).await)
 }

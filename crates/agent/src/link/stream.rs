@@ -5,14 +5,17 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use api::about::About;
+use api::error::ApiError;
 use api::frame::{self, Decoder};
+use api::lease::LEASE_EVERY;
 use api::liveness::Observed;
 use api::protocol::{Acknowledge, Down, HEARTBEAT, Hello, Up};
 use api::status::HostStatus;
 use api::traffic::RouteTraffic;
 use bytes::Bytes;
-use http::Request;
-use http_body_util::BodyExt;
+use http::{Request, Response};
+use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
@@ -20,6 +23,8 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 use super::body::ChannelBody;
 use super::connect::{Dialer, LinkError};
 use super::silence::{LOOK, Silence};
+use crate::lease::Leases;
+use crate::vip::{Holdings, for_how_long};
 
 /// Frames on their way up: a report replaces the one before, so few are enough.
 const FRAMES: usize = 16;
@@ -29,6 +34,9 @@ const COALESCE: Duration = Duration::from_millis(5);
 
 /// How long the head of the server's answer may take.
 const HEAD_WITHIN: Duration = Duration::from_secs(2);
+
+/// Bytes of what a server that refuses may say.
+const MAX_REFUSAL: usize = 16 << 10;
 
 /// What goes up and where documents go.
 #[derive(Debug, Clone)]
@@ -43,6 +51,12 @@ pub struct Uplink {
     pub traffic: watch::Receiver<Arc<Vec<RouteTraffic>>>,
     /// What the host finds as an observer.
     pub observed: watch::Receiver<Observed>,
+    /// Its singletons' leases.
+    pub leases: Arc<Leases>,
+    /// The virtual addresses that the host holds.
+    pub held: watch::Receiver<Holdings>,
+    /// What the host says of itself.
+    pub about: watch::Receiver<About>,
     /// Documents as they come, with the server they came from.
     pub down: mpsc::Sender<(String, Down)>,
 }
@@ -65,9 +79,14 @@ pub(super) async fn open(
 ) -> Result<Stream, LinkError> {
     let mut sender = dialer.dial(&server).await?;
     let (frames, body) = mpsc::channel(FRAMES);
-    let Uplink { hello, mut status, mut acknowledge, traffic, mut observed, down } = uplink;
+    let Uplink { mut hello, mut status, mut acknowledge, traffic, .. } = uplink;
+    let Uplink { mut observed, mut held, leases, mut about, down, .. } = uplink;
     // A new server has not heard it.
     observed.mark_changed();
+    held.mark_changed();
+    about.mark_changed();
+    // It may stand elsewhere than when it started.
+    hello.place = about.borrow().place.clone();
     // The channel is empty and holds all three.
     let first = status.borrow_and_update().clone();
     let in_place = *acknowledge.borrow_and_update();
@@ -82,21 +101,38 @@ pub(super) async fn open(
     let answer = answer.map_err(|_| LinkError::Timeout { server: server.clone() })?;
     let answer = answer.map_err(|source| LinkError::Http { server: server.clone(), source })?;
     if answer.status() != http::StatusCode::OK {
-        return Err(LinkError::Refused { server, status: answer.status() });
+        return Err(refused(server, answer).await);
     }
     let (told, store) = watch::channel(None);
     let name = server.clone();
     let running = Box::pin(async move {
         // Held as long as the stream: without it the connection would end.
         let _connection = sender;
-        let reported = (status, acknowledge, traffic, observed);
+        let reported = (status, acknowledge, traffic, observed, held, about);
         let Err(error) = tokio::select! {
-            result = reports(&name, &frames, reported) => result,
+            result = reports(&name, &frames, reported, &leases) => result,
             result = documents(&name, answer.into_body(), &told, &down) => result,
         };
         error
     });
     Ok(Stream { server, begun: Instant::now(), store, running })
+}
+
+/// What is known of a server's refusal.
+pub(super) async fn refused(server: String, answer: Response<Incoming>) -> LinkError {
+    let status = answer.status();
+    let why = timeout(HEAD_WITHIN, refusal(answer.into_body())).await.unwrap_or_default();
+    LinkError::Refused { server, status, why }
+}
+
+/// What a server that refuses says.
+async fn refusal(body: Incoming) -> String {
+    let Ok(body) = Limited::new(body, MAX_REFUSAL).collect().await else { return String::new() };
+    match serde_json::from_slice::<ApiError>(&body.to_bytes()) {
+        Ok(ApiError { message, hint: Some(hint), .. }) => format!("{message} (hint: {hint})"),
+        Ok(ApiError { message, .. }) => message,
+        Err(_) => String::new(),
+    }
 }
 
 /// What is reported when it changes.
@@ -105,16 +141,22 @@ type Reported = (
     watch::Receiver<Acknowledge>,
     watch::Receiver<Arc<Vec<RouteTraffic>>>,
     watch::Receiver<Observed>,
+    watch::Receiver<Holdings>,
+    watch::Receiver<About>,
 );
 
 /// Sends what changes, and heartbeats. Each arm only waits, so dropping it loses nothing.
 async fn reports(
     server: &str,
     frames: &mpsc::Sender<Bytes>,
-    (mut status, mut acknowledge, mut traffic, mut observed): Reported,
+    (mut status, mut acknowledge, mut traffic, mut observed, mut held, mut about): Reported,
+    leases: &Leases,
 ) -> Result<Infallible, LinkError> {
     let mut beat = interval(HEARTBEAT.duration());
     beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    // The first at once: another server may have gone silent a while ago.
+    let mut asking = interval(LEASE_EVERY.duration());
+    asking.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut next_report = Instant::now();
     loop {
         let up = tokio::select! {
@@ -126,9 +168,22 @@ async fn reports(
                 Up::Status((*newest).clone())
             }
             Ok(()) = acknowledge.changed() => Up::Acknowledge(*acknowledge.borrow_and_update()),
+            Ok(()) = about.changed() => {
+                Up::About(Box::new(about.borrow_and_update().clone()))
+            }
             Ok(()) = observed.changed() => Up::Observed(observed.borrow_and_update().clone()),
+            Ok(()) = held.changed() => {
+                let addresses = for_how_long(&held.borrow_and_update());
+                Up::Holds { addresses }
+            }
             Ok(()) = traffic.changed() => {
                 Up::Traffic { routes: traffic.borrow_and_update().to_vec() }
+            }
+            () = async { tokio::select! { _ = asking.tick() => {}, () = leases.urgent() => {} } } => {
+                match leases.request() {
+                    Some(request) => Up::Lease(request),
+                    None => continue,
+                }
             }
             _ = beat.tick() => Up::Heartbeat,
         };

@@ -32,6 +32,16 @@ pub(crate) enum Arguments {
         /// Its name
         host: HostId,
     },
+    /// Remove a host for good: drained before, or taken for dead
+    ///
+    /// Its subnet is free and its certificate is refused from then on. To come back it joins anew.
+    Remove {
+        /// Its name
+        host: HostId,
+        /// Also one that is taken for dead with instances on it; if it still runs, so do they
+        #[arg(long)]
+        force: bool,
+    },
     /// Make, list and revoke tokens with which machines join
     Token(super::join_token::Arguments),
     /// Change labels of a host
@@ -61,6 +71,10 @@ pub(crate) fn run(session: &Session, arguments: Arguments) -> Result<ExitCode, F
         Arguments::Undrain { host } => {
             let host = session.ask(async |client| client.undrain_host(&host).await)?;
             session.changed(&host, &format!("host {} takes instances again", host.name))
+        }
+        Arguments::Remove { host, force } => {
+            let host = session.ask(async |client| client.remove_host(&host, force).await)?;
+            session.changed(&host, &format!("host {} is removed", host.name))
         }
         Arguments::Token(arguments) => super::join_token::run(session, arguments),
         Arguments::Label { host, labels } => {
@@ -132,6 +146,14 @@ fn table(hosts: &[HostView], look: &Look) -> String {
 }
 
 fn one(view: &HostView, look: &Look) -> String {
+    let mut text = known(view, look);
+    for problem in &view.problems {
+        text.push_str(&format!("problem: {problem}\n"));
+    }
+    text
+}
+
+fn known(view: &HostView, look: &Look) -> String {
     let (used, all): (&Capacity, &Capacity) = (&view.used, &view.capacity);
     let of = |used: String, all: String| format!("{used} of {all}");
     fields(&[
@@ -183,6 +205,7 @@ mod tests {
             capacity: capacity(2000, 15 << 30, 253),
             used: capacity(250, 128 << 20, 0),
             instances: 2,
+            problems: Vec::new(),
         }
     }
 

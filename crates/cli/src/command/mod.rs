@@ -2,6 +2,7 @@
 //! the answer is shown. Rendering is pure.
 
 mod app;
+mod authority;
 mod backup;
 mod cert;
 mod check;
@@ -19,6 +20,7 @@ mod lab;
 mod login;
 mod logs;
 mod manifest;
+mod net;
 mod promote;
 mod ps;
 mod registry;
@@ -28,7 +30,9 @@ mod rollback;
 mod rollout;
 mod root;
 mod route;
+mod safe_mode;
 mod secret;
+mod server;
 mod source;
 mod status;
 mod store;

@@ -6,8 +6,8 @@ use clap::{Parser, Subcommand};
 
 use super::{
     app, backup, cert, check, completions, deploy, environment, event, generate, host, image, lab,
-    login, logs, promote, ps, registry, release, restore, rollback, route, secret, status, store,
-    team, token, version,
+    login, logs, net, promote, ps, registry, release, restore, rollback, route, safe_mode, secret,
+    server, status, store, team, token, version,
 };
 use crate::connect::{Session, print_out};
 use crate::exit::Exit;
@@ -83,7 +83,10 @@ pub(crate) enum Command {
     Store(store::Arguments),
     #[command(subcommand)]
     Lab(Box<lab::Arguments>),
-    Server(Box<role::server::Arguments>),
+    #[command(subcommand)]
+    Net(net::Arguments),
+    SafeMode(safe_mode::Arguments),
+    Server(Box<server::Arguments>),
     Agent(Box<role::agent::Arguments>),
     #[command(hide = true)]
     Proxy(role::proxy::Arguments),
@@ -107,7 +110,9 @@ pub(crate) fn dispatch(cli: Cli, terminal: Terminal) -> Result<ExitCode, Failure
     let session = Session { format: cli.output, context: cli.context, terminal };
     match cli.command {
         Command::Up(arguments) => role::up::run(&arguments),
-        Command::Server(arguments) => role::server::run(*arguments),
+        Command::Server(arguments) => server::run(&session, *arguments),
+        Command::SafeMode(arguments) => safe_mode::run(&session, &arguments),
+        Command::Net(arguments) => net::run(&session, &arguments),
         Command::Agent(arguments) => role::agent::run(*arguments),
         Command::Proxy(arguments) => role::proxy::run(arguments),
         Command::Login(arguments) => login::run(&session, &arguments),
@@ -122,7 +127,7 @@ pub(crate) fn dispatch(cli: Cli, terminal: Terminal) -> Result<ExitCode, Failure
         Command::App(arguments) => app::run(&session, arguments),
         Command::Release(arguments) => release::run(&session, arguments),
         Command::Env(arguments) => environment::run(&session, arguments),
-        Command::Route(arguments) => route::run(&session, &arguments),
+        Command::Route(arguments) => route::run(&session, arguments),
         Command::Secret(arguments) => secret::run(&session, arguments),
         Command::Cert(arguments) => cert::run(&session, arguments),
         Command::Team(arguments) => team::run(&session, arguments),

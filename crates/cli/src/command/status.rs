@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use api::deployment::Phase;
-use api::id::AppName;
+use api::id::{AppName, HostId};
 use api::operation::{AppStatus, ControllerView};
 
 use super::ps::instances;
@@ -29,7 +29,8 @@ pub(crate) fn run(session: &Session, arguments: &Arguments) -> Result<ExitCode, 
         let list = session.ask(async |client| client.controllers().await)?;
         return session.show(&list, |list, look| controllers(list, look));
     }
-    let all = session.ask(async |client| {
+    let (all, mode) = session.ask(async |client| {
+        let mode = client.safe_mode().await?;
         let apps = match &arguments.app {
             Some(app) => vec![app.clone()],
             None => client.apps().await?.into_iter().map(|app| app.name).collect(),
@@ -43,8 +44,11 @@ pub(crate) fn run(session: &Session, arguments: &Arguments) -> Result<ExitCode, 
                 Err(error) => return Err(error),
             }
         }
-        Ok::<_, client::ClientError>(all)
+        Ok::<_, client::ClientError>((all, mode))
     })?;
+    if let Some(notice) = super::safe_mode::notice(&mode) {
+        eprint!("{notice}");
+    }
     session.show(&all, |all, look| match arguments.app {
         Some(_) => all.iter().map(|status| one(status, look)).collect::<Vec<_>>().join("\n"),
         None => table(all, look, arguments.why),
@@ -82,7 +86,9 @@ fn table(all: &[AppStatus], look: &Look, why: bool) -> String {
             dash(status.routes.join(",")),
         ];
         if why {
-            row.push(dash(status.why.join("; ")));
+            let mut why = status.why.clone();
+            why.extend(warm(status).map(|hosts| format!("warm on: {hosts}")));
+            row.push(dash(why.join("; ")));
         }
         row
     })
@@ -115,6 +121,9 @@ fn one(status: &AppStatus, look: &Look) -> String {
     if !status.why.is_empty() {
         lines.push(("why", status.why.join("\n")));
     }
+    if let Some(hosts) = warm(status) {
+        lines.push(("warm on", hosts));
+    }
     let mut text = fields(&lines);
     let details: Vec<_> =
         status.instances.iter().filter(|instance| !instance.message.is_empty()).collect();
@@ -126,6 +135,17 @@ fn one(status: &AppStatus, look: &Look) -> String {
         text.push_str(&format!("{}: {}\n", instance.instance, instance.message));
     }
     text
+}
+
+/// The hosts to which an instance could move without a fetch.
+fn warm(status: &AppStatus) -> Option<String> {
+    let names = |hosts: &[HostId]| hosts.iter().map(HostId::as_str).collect::<Vec<_>>().join(",");
+    match (status.warm.as_slice(), status.warming.as_slice()) {
+        ([], []) => None,
+        (warm, []) => Some(names(warm)),
+        ([], warming) => Some(format!("none yet, {} fetching", names(warming))),
+        (warm, warming) => Some(format!("{}; {} fetching", names(warm), names(warming))),
+    }
 }
 
 fn controllers(list: &[ControllerView], look: &Look) -> String {

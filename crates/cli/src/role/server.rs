@@ -10,7 +10,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use api::id::ServerId;
+use api::host::DomainPath;
+use api::id::{HostId, ServerId};
 use ipnet::Ipv4Net;
 
 use super::kept::Kept;
@@ -38,6 +39,14 @@ pub(crate) struct Arguments {
     /// Where agents, other servers and users reach it [default: that of --api]
     #[arg(long, value_name = "HOST:PORT")]
     pub address: Option<String>,
+    /// The failure domain it stands in, outermost first, e.g. rack-3/hypervisor-12 [default: that
+    /// of the host on its machine]
+    #[arg(long, value_name = "PATH")]
+    pub domain: Option<DomainPath>,
+    /// The host that runs on the same machine, where the server's address is not the host's too: a
+    /// server does not judge whether its own machine is alive
+    #[arg(long, value_name = "NAME")]
+    pub host: Option<HostId>,
     /// Where the API, the image registry and the agents' streams are served
     #[arg(long, value_name = "ADDRESS")]
     pub api: Option<SocketAddr>,
@@ -119,6 +128,8 @@ fn given(arguments: Arguments) -> Result<server::Options, Failure> {
         cluster: arguments.cluster.unwrap_or_else(|| begin::CLUSTER.to_owned()),
         name: arguments.name.ok_or_else(|| missing("name"))?.to_string(),
         address: arguments.address.unwrap_or_else(|| reached_at(api).to_string()),
+        domain: arguments.domain.unwrap_or_default(),
+        host: arguments.host,
         api,
         certificate: arguments.certificate.ok_or_else(|| missing("certificate"))?,
         key: arguments.key.ok_or_else(|| missing("key"))?,

@@ -5,11 +5,13 @@
 //! Silence alone kills nobody: without the word of an observer that itself is heard and hears
 //! others, no host is ever taken for dead.
 
+mod hearing;
 mod observers;
 mod prober;
 mod safe_mode;
 mod verdict;
 
+pub use hearing::{Unheard, unheard};
 pub use observers::{OBSERVERS, Observer, lists};
 pub use prober::Prober;
 pub use safe_mode::{Budget, SafeMode, safe_mode};

@@ -7,8 +7,9 @@ use std::fmt;
 use std::net::SocketAddr;
 
 use api::host::Host;
-use api::id::HostId;
+use api::id::{HostId, ServerId};
 use api::liveness::{Observe, ObserveTarget};
+use api::server::Server;
 
 /// How many observers a host has: a majority of six survives the loss of two.
 pub const OBSERVERS: usize = 6;
@@ -18,8 +19,8 @@ pub const OBSERVERS: usize = 6;
 pub enum Observer {
     /// The agent of a host.
     Host(HostId),
-    /// A server, by its name.
-    Server(String),
+    /// A server.
+    Server(ServerId),
 }
 
 impl fmt::Display for Observer {
@@ -35,12 +36,13 @@ impl fmt::Display for Observer {
 ///
 /// Each host is probed by `observers` others, those in the most distant failure domains first and
 /// among equally distant ones by rendezvous hash, so that a host that comes or goes changes few
-/// lists. Where there are no more than so many others, all of them and the servers probe it.
+/// lists. Where there are no more than so many others, all of them probe it, and so do the servers
+/// but one on its own machine: that one falls silent with it, or hears it where nobody else does.
 /// `port` is where agents answer.
 #[must_use]
 pub fn lists(
     hosts: &BTreeMap<HostId, Host>,
-    servers: &[String],
+    servers: &BTreeMap<ServerId, Server>,
     port: u16,
     observers: usize,
     form: &Observe,
@@ -56,8 +58,9 @@ pub fn lists(
         let address = SocketAddr::new(target.host.address.into(), port);
         let chosen = chosen(target, &rows, observers);
         let chosen = chosen.into_iter().map(|host| Observer::Host(host.name.clone()));
-        let servers = servers.iter().filter(|_| few).cloned().map(Observer::Server);
-        for observer in chosen.chain(servers) {
+        let elsewhere = servers.values().filter(|server| few && !server.runs_on(target.host));
+        let elsewhere = elsewhere.map(|server| Observer::Server(server.name.clone()));
+        for observer in chosen.chain(elsewhere) {
             let list = lists.entry(observer).or_insert_with(empty);
             list.targets.push(ObserveTarget { host: target.host.name.clone(), address });
         }

@@ -2,17 +2,20 @@
 //! and what is lost at once.
 
 mod exhaustive;
+mod hearing;
 mod lists;
 mod prober;
 mod safe_mode;
+mod servers;
 mod verdict;
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
-use api::host::{Host, HostState};
-use api::id::{Generation, HostId};
+use api::host::{DomainPath, Host, HostState};
+use api::id::{Generation, HostId, ServerId};
 use api::liveness::Observe;
+use api::server::Server;
 use api::time::Timestamp;
 
 fn id(n: usize) -> HostId {
@@ -31,6 +34,24 @@ fn host(n: usize, domain: &str) -> (HostId, Host) {
         down_since: None,
     };
     (id(n), host)
+}
+
+fn server(name: &str, address: &str) -> (ServerId, Server) {
+    let name = ServerId::new(name).unwrap();
+    let server = Server {
+        name: name.clone(),
+        address: address.to_owned(),
+        version: String::new(),
+        started: Timestamp(0),
+        domain: DomainPath::default(),
+        host: None,
+    };
+    (name, server)
+}
+
+/// Servers on machines of their own.
+fn servers(count: usize) -> BTreeMap<ServerId, Server> {
+    (0..count).map(|n| server(&format!("s{n}"), &format!("10.99.0.{n}:7443"))).collect()
 }
 
 fn form() -> Observe {

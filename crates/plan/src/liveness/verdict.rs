@@ -39,11 +39,12 @@ pub struct HostEvidence {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Word {
     /// When the newest frame of its stream came to any server: it would have said if anything had
-    /// changed before that.
+    /// changed before that. Of the judge's own server, when that last showed that it runs.
     pub heard: Moment,
     /// What it said last.
     pub observed: Observed,
-    /// Whether it is heard over a network, not on the machine of the server that hears it.
+    /// Whether it is heard over a network, not on the machine of the server that hears it; never
+    /// for the judge's own server.
     pub distant: bool,
 }
 

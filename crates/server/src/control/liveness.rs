@@ -9,18 +9,19 @@ use std::time::Duration;
 
 use api::event::Event;
 use api::host::Host;
-use api::id::{Generation, HostId};
+use api::id::{Generation, HostId, ServerId};
 use api::liveness::{Liveness, Observe, ProbeTimes};
+use api::server::Server;
 use api::unit::Millis;
 use async_trait::async_trait;
-use plan::liveness::{Evidence, HostEvidence, OBSERVERS, Observer, Verdict, Word, judge, lists};
+use plan::liveness::{Evidence, OBSERVERS, Observer, Verdict, judge, lists};
 use plan::restart::Moment;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::driver::Controller;
-use crate::core::{AGES_EVERY, Change, Core, Heard, Term, View};
+use crate::core::{AGES_EVERY, Change, Core, Term, View};
 
 /// A look at everything even if nothing changes.
 const PERIOD: Duration = Duration::from_millis(250);
@@ -32,13 +33,10 @@ const RETURN_PERIOD: Duration = Duration::from_millis(50);
 /// How often it is looked whether this process runs.
 const TICK: Duration = Duration::from_millis(50);
 
-/// A tick so late means that this process stood still: what was sent to it meanwhile is unread, and
-/// nobody's silence may be concluded from that. Less than a heartbeat and two ticks would be noise.
-const STOOD_STILL: Duration = Duration::from_millis(350);
-
-/// Tells other servers how long ago hosts were heard, and notices when this process stood still.
+/// Tells other servers how long ago hosts were heard, and shows that this process runs.
 pub(super) async fn listen(core: Arc<Core>, stop: CancellationToken) {
-    let (mut ticked, mut told) = (Instant::now(), Instant::now());
+    let mut told = Instant::now();
+    let store = core.servers.store_reachable();
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -47,12 +45,9 @@ pub(super) async fn listen(core: Arc<Core>, stop: CancellationToken) {
             () = stop.cancelled() => return,
             _ = ticks.tick() => {}
         }
-        if ticked.elapsed() >= STOOD_STILL {
-            core.agents.gathered.woke_late();
-        }
-        ticked = Instant::now();
+        core.agents.gathered.tick(*store.borrow());
         if told.elapsed() >= AGES_EVERY {
-            told = ticked;
+            told = Instant::now();
             core.agents.gathered.tell_ages();
         }
     }
@@ -91,9 +86,20 @@ impl Judge {
         Moment(since).after(Millis::secs(3600))
     }
 
-    /// Makes the observers' lists anew when hosts came, left or moved.
-    async fn list(&mut self, core: &Core, hosts: &BTreeMap<HostId, Host>) -> Result<(), String> {
+    /// Makes the observers' lists anew when hosts or servers came, left or moved.
+    async fn list(
+        &mut self,
+        core: &Core,
+        view: &View,
+        hosts: &BTreeMap<HostId, Host>,
+    ) -> Result<(), String> {
+        let servers = view.servers.values();
+        let servers: BTreeMap<ServerId, Server> =
+            servers.map(|row| (row.name.clone(), row.document.body.clone())).collect();
         let mut digest = DefaultHasher::new();
+        for server in servers.values() {
+            (&server.name, &server.address, &server.host).hash(&mut digest);
+        }
         for host in hosts.values() {
             (&host.name, &host.domain, host.address).hash(&mut digest);
         }
@@ -104,44 +110,28 @@ impl Judge {
         let key = core.probe_key(&self.term).await.map_err(|error| error.to_string())?;
         let generation = self.listed.1.next();
         let form = Observe { generation, key, times: self.times, targets: Vec::new() };
-        self.lists = lists(hosts, &[], core.servers.probe_port, OBSERVERS, &form);
+        self.lists = lists(hosts, &servers, core.servers.probe_port, OBSERVERS, &form);
         self.listed = (digest, generation);
-        let of_hosts = self.lists.iter().filter_map(|(observer, list)| match observer {
-            Observer::Host(host) => Some((host.clone(), list.clone())),
-            Observer::Server(_) => None,
-        });
-        let of_hosts = of_hosts.collect();
-        core.servers.published.lead_observers(&core.agents.gathered, self.term.number, of_hosts);
+        let (mut of_hosts, mut of_servers) = (BTreeMap::new(), BTreeMap::new());
+        for (observer, list) in &self.lists {
+            match observer {
+                Observer::Host(host) => _ = of_hosts.insert(host.clone(), list.clone()),
+                Observer::Server(server) => _ = of_servers.insert(server.clone(), list.clone()),
+            }
+        }
+        let (gathered, term) = (&core.agents.gathered, self.term.number);
+        core.servers.published.lead_observers(gathered, term, of_hosts, of_servers);
         Ok(())
     }
 
-    fn verdicts(
-        &mut self,
-        core: &Core,
-        hosts: &BTreeMap<HostId, Host>,
-    ) -> plan::liveness::Verdicts {
+    fn verdicts(&mut self, core: &Core, view: &View) -> plan::liveness::Verdicts {
         let now = self.moment();
-        let heard = core.agents.gathered.evidence();
-        let unheard = core.agents.gathered.listening_for();
-        let at = |age: Duration| {
-            Moment(now.0.saturating_sub(u64::try_from(age.as_millis()).unwrap_or(u64::MAX)))
-        };
-        let evidence = hosts.values().map(|host| {
-            let age = heard.get(&host.name).map_or(unheard, |heard| heard.age);
-            (host.name.clone(), HostEvidence { heard: at(age), down: host.is_down() })
-        });
-        let evidence: BTreeMap<HostId, HostEvidence> = evidence.collect();
-        let word = |(host, heard): (HostId, Heard)| {
-            let observed = heard.observed?;
-            let word = Word { heard: at(heard.age), observed, distant: heard.distant };
-            Some((Observer::Host(host), word))
-        };
-        let words = heard.into_iter().filter_map(word).collect();
+        let gleaned = core.glean(view, now);
         judge(&Evidence {
             now,
-            hosts: &evidence,
+            hosts: &gleaned.hosts,
             lists: &self.lists,
-            words: &words,
+            words: &gleaned.words,
             times: self.times,
         })
     }
@@ -206,8 +196,8 @@ impl Controller for Judge {
         let view = core.view();
         let hosts = view.hosts.values();
         let hosts = hosts.map(|row| (row.name.clone(), row.document.body.clone())).collect();
-        self.list(core, &hosts).await?;
-        let verdicts = self.verdicts(core, &hosts);
+        self.list(core, &view, &hosts).await?;
+        let verdicts = self.verdicts(core, &view);
         let all_alive = verdicts.hosts.values().all(|v| v.liveness == Liveness::Alive);
         let mark = verdicts.wake_at.map(|at| at.since(self.moment()).duration());
         let least = Duration::from_millis(1);

@@ -13,7 +13,7 @@ use api::liveness::Liveness;
 use api::time::Timestamp;
 use async_trait::async_trait;
 use plan::lint::lint;
-use plan::liveness::{Budget, safe_mode};
+use plan::liveness::{Budget, SafeMode, safe_mode};
 use plan::reconcile::{Ids, Outcome, reconcile};
 use plan::restart::Moment;
 use plan::snapshot::Snapshot;
@@ -23,7 +23,10 @@ use tokio::time::Instant;
 
 use super::driver::Controller;
 use super::tables::Publisher;
-use crate::core::{Change, CommitError, Core, Planning, ServiceAddress, Specs, Term, View};
+use super::vips::VipPublisher;
+use crate::core::{
+    Change, CommitError, Core, Planning, ServiceAddress, Specs, Term, View, why_safe_mode,
+};
 
 /// A full look at everything even if nothing changes.
 const PERIOD: Duration = Duration::from_secs(60);
@@ -34,11 +37,14 @@ pub(super) struct Planner {
     specs: Specs,
     ids: Ids,
     publisher: Publisher,
+    vips: VipPublisher,
     changes: watch::Receiver<Revision>,
     reports: watch::Receiver<()>,
     believed: watch::Receiver<BTreeMap<HostId, Liveness>>,
     /// What may be replaced while the cluster is in safe mode.
     budget: Budget,
+    /// Since when the cluster is in safe mode.
+    safe_mode: Option<Timestamp>,
     began: Instant,
     wake_at: Option<Instant>,
 }
@@ -50,6 +56,7 @@ impl Planner {
         let seed = term.number.rotate_left(32) ^ core.now().0.unsigned_abs();
         Self {
             publisher: Publisher::new(term.number),
+            vips: VipPublisher::new(term.number),
             term,
             specs: Specs::default(),
             ids: Ids::new(seed),
@@ -57,6 +64,7 @@ impl Planner {
             reports: core.agents.gathered.changes(),
             believed: core.servers.believed(),
             budget: Budget::default(),
+            safe_mode: None,
             began: Instant::now(),
             wake_at: None,
         }
@@ -69,7 +77,13 @@ impl Planner {
 
     /// Adds what is believed of hosts, and in safe mode how much may still be replaced; gives when
     /// that becomes more.
-    fn believe(&mut self, snapshot: &mut Snapshot, at: Timestamp) -> Option<Timestamp> {
+    fn believe(
+        &mut self,
+        core: &Core,
+        view: &View,
+        snapshot: &mut Snapshot,
+        at: Timestamp,
+    ) -> Option<Timestamp> {
         for (host, liveness) in self.believed.borrow_and_update().iter() {
             match liveness {
                 Liveness::Suspect => snapshot.suspects.insert(host.clone()),
@@ -77,7 +91,9 @@ impl Planner {
                 Liveness::Alive | Liveness::Down => false,
             };
         }
-        safe_mode(&snapshot.hosts, None)?;
+        let mode = safe_mode(&snapshot.hosts, view.accepted_losses());
+        self.tell_safe_mode(core, mode.as_ref());
+        mode?;
         let now = self.moment();
         let instances = u32::try_from(snapshot.entries().count()).unwrap_or(u32::MAX);
         snapshot.safe_mode = Some(self.budget.left(instances, now));
@@ -110,7 +126,14 @@ impl Planner {
         }
         for assignment in &outcome.writes {
             let row = view.assignments.get(assignment.host.as_str()).map(AsRef::as_ref);
-            last = Some(self.write(core, Change::new().put(row, assignment)).await?);
+            // It may have been removed since it was seen.
+            let there = Compare::exists(format!("host/{}", assignment.host));
+            last = Some(self.write(core, Change::new().put(row, assignment).when(there)).await?);
+            // An entry goes when its host reported the instance gone.
+            let before = row.map(|row| row.entries.as_slice()).unwrap_or_default();
+            let gone = before.iter().map(|entry| entry.instance.clone());
+            let gone: Vec<_> = gone.filter(|id| assignment.entry(id).is_none()).collect();
+            core.servers.leases.ended(&gone);
         }
         for (environment, app) in &outcome.removed {
             if let Some(row) = view.deployment(environment, app) {
@@ -127,6 +150,30 @@ impl Planner {
 
     async fn write(&self, core: &Core, change: Change) -> Result<Revision, CommitError> {
         change.when(self.term.fence()).commit(core.store.as_ref()).await
+    }
+
+    /// Records when safe mode begins and ends.
+    fn tell_safe_mode(&mut self, core: &Core, mode: Option<&SafeMode>) {
+        let since = mode.map(|mode| mode.since);
+        if std::mem::replace(&mut self.safe_mode, since) == since {
+            return;
+        }
+        let (kind, message) = match mode {
+            Some(mode) => {
+                ("safe_mode.began", format!("{}: replacements are paced", why_safe_mode(mode)))
+            }
+            None => ("safe_mode.ended", "replacements are not paced any more".to_owned()),
+        };
+        core.events.record(Event {
+            at: core.now(),
+            kind: kind.to_owned(),
+            app: None,
+            environment: None,
+            release: None,
+            instance: None,
+            host: None,
+            message,
+        });
     }
 
     /// Records a deployment's new phase.
@@ -204,19 +251,23 @@ impl Controller for Planner {
         let view = core.view();
         let at = core.now();
         let mut snapshot = core.snapshot(&view, &mut self.specs);
-        let more = self.believe(&mut snapshot, at);
+        snapshot.leases = core.servers.leases.seen();
+        let more = self.believe(core, &view, &mut snapshot, at);
         self.publisher.publish(core, &view, &snapshot, at);
+        self.vips.publish(core, &view);
         snapshot.in_service = self.publisher.tracker.in_service();
         let asked = known(&snapshot);
         let (out, settles) = self.publisher.tracker.out_of_service(&asked, at);
         snapshot.out_of_service = out;
         self.publisher.tracker.retain(|instance| asked.contains(instance));
+        core.servers.leases.forget(&asked);
 
+        let (laggards, next_laggard) = self.publisher.tracker.laggards(at);
         let outcome = reconcile(&snapshot, at, &mut self.ids);
-        let wake_at = [outcome.wake_at, settles, more].into_iter().flatten().min();
+        let wake_at = [outcome.wake_at, settles, more, next_laggard].into_iter().flatten().min();
         // From here on the wall time may jump.
         self.wake_at = wake_at.map(|wake| Instant::now() + wake.since(at).duration());
-        *core.planning.lock() = Planning { report: outcome.report.clone(), at };
+        *core.planning.lock() = Planning { report: outcome.report.clone(), laggards, at };
         if outcome.is_empty() {
             return Ok(String::new());
         }
@@ -225,6 +276,8 @@ impl Controller for Planner {
             return Err(format!("a plan breaks its rules and is not written: {}", all.join("; ")));
         }
         self.budget.spend(outcome.replaced, self.moment());
+        let (hosts, placed) = (outcome.writes.len(), outcome.placed.len());
+        tracing::info!(hosts, placed, "planned");
         let written = self.execute(core, &view, &outcome).await;
         let revision = written.map_err(|error| error.to_string())?;
         if let Some(revision) = revision {

@@ -45,6 +45,9 @@ impl Controller for Statuses {
                 continue;
             }
             let view = core.view();
+            if core.removed_host(&host).is_some() {
+                continue;
+            }
             let row = view.statuses.get(host.as_str());
             let stored = before.map(AsRef::as_ref).or(row.map(|row| &row.document.body));
             tell(core, &view, stored, &status);

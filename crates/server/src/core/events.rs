@@ -1,8 +1,10 @@
 //! Events on their way into the store: a bounded queue, written in batches, the oldest forgotten.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use api::event::Event;
+use api::operation::ControllerView;
 use store::{KeyRange, Op, Store, Txn};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -24,19 +26,34 @@ pub struct Events {
     server: String,
     queue: mpsc::Sender<StoredEvent>,
     number: AtomicU32,
+    counts: Arc<Counts>,
+}
+
+/// What became of events.
+#[derive(Debug, Default)]
+struct Counts {
+    written: AtomicU64,
+    /// They came too fast.
     dropped: AtomicU64,
+    /// The store did not take them.
+    unwritten: AtomicU64,
 }
 
 /// Gives them to [`write`].
-pub type EventQueue = mpsc::Receiver<StoredEvent>;
+#[derive(Debug)]
+pub struct EventQueue {
+    queue: mpsc::Receiver<StoredEvent>,
+    counts: Arc<Counts>,
+}
 
 impl Events {
     /// A server's queue and its end.
     #[must_use]
     pub fn new(server: &str) -> (Self, EventQueue) {
         let (queue, receiver) = mpsc::channel(QUEUE);
-        let server = server.to_owned();
-        (Self { server, queue, number: AtomicU32::new(0), dropped: AtomicU64::new(0) }, receiver)
+        let counts = Arc::new(Counts::default());
+        let waiting = EventQueue { queue: receiver, counts: counts.clone() };
+        (Self { server: server.to_owned(), queue, number: AtomicU32::new(0), counts }, waiting)
     }
 
     /// Records an event. When the queue is full it is counted and lost: nothing waits for events.
@@ -45,21 +62,45 @@ impl Events {
         let number = self.number.fetch_add(1, Ordering::Relaxed) % 10_000;
         let event = StoredEvent { event, number, server: self.server.clone() };
         if self.queue.try_send(event).is_err() {
-            self.dropped.fetch_add(1, Ordering::Relaxed);
+            self.counts.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    /// How many were lost because they came too fast.
+    /// How many were lost: they came too fast, or the store did not take them.
     #[must_use]
     pub fn dropped(&self) -> u64 {
-        self.dropped.load(Ordering::Relaxed)
+        let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        count(&self.counts.dropped) + count(&self.counts.unwritten)
+    }
+
+    /// How the writing of events is doing, beside the controllers.
+    #[must_use]
+    pub fn view(&self) -> ControllerView {
+        let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        let (dropped, unwritten) = (count(&self.counts.dropped), count(&self.counts.unwritten));
+        let mut lost = Vec::new();
+        if dropped > 0 {
+            lost.push(format!("{dropped} events lost: they came too fast"));
+        }
+        if unwritten > 0 {
+            lost.push(format!("{unwritten} events lost: the store did not take them"));
+        }
+        ControllerView {
+            name: "events".to_owned(),
+            period_ms: 0,
+            runs: count(&self.counts.written),
+            failures: dropped + unwritten,
+            last_run: None,
+            last_took_ms: 0,
+            last_result: lost.join("; "),
+        }
     }
 }
 
 /// Writes events until told to stop. One that can't be written is lost.
 pub(crate) async fn write(
     mut queue: EventQueue,
-    store: std::sync::Arc<dyn Store>,
+    store: Arc<dyn Store>,
     stop: CancellationToken,
 ) {
     let mut batch = Vec::with_capacity(BATCH);
@@ -67,8 +108,9 @@ pub(crate) async fn write(
         // Cancel-safe: what `recv_many` has not handed over stays in the queue.
         tokio::select! {
             () = stop.cancelled() => return,
-            received = queue.recv_many(&mut batch, BATCH) => if received == 0 { return },
+            received = queue.queue.recv_many(&mut batch, BATCH) => if received == 0 { return },
         }
+        let count = u64::try_from(batch.len()).unwrap_or(u64::MAX);
         let mut txn = Txn::default();
         for event in batch.drain(..) {
             let document = store::document::Document::new(&StoredEvent::SCHEMA, event);
@@ -76,9 +118,14 @@ pub(crate) async fn write(
                 txn = txn.then(Op::put(document.body.key(), bytes));
             }
         }
-        if let Err(error) = store.txn(txn).await {
-            tracing::warn!(%error, "write events");
-        }
+        let counted = match store.txn(txn).await {
+            Ok(_) => &queue.counts.written,
+            Err(error) => {
+                tracing::warn!(%error, "write events");
+                &queue.counts.unwritten
+            }
+        };
+        counted.fetch_add(count, Ordering::Relaxed);
     }
 }
 

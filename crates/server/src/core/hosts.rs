@@ -20,19 +20,29 @@ impl Core {
     /// of the instances' range.
     ///
     /// # Errors
-    /// When the range is used up, or the store refuses.
+    /// When it was removed, the range is used up, or the store refuses.
     pub async fn welcome(&self, name: &HostId, place: &Place) -> Result<(), ApiError> {
         loop {
             let view = self.view();
+            if let Some(error) = self.removed_host(name) {
+                return Err(error);
+            }
             if let Some(row) = view.hosts.get(name.as_str()) {
                 let mut host = row.document.body.clone();
                 settle(&mut host, place);
                 if host == row.document.body {
                     return Ok(());
                 }
+                let (before, after) = (row.domain.clone(), host.domain.clone());
                 match self.commit(Change::new().update(row, host)).await {
                     Err(error) if error.code == ErrorCode::Conflict => continue,
-                    other => return other.map(|_| ()),
+                    Err(error) => return Err(error),
+                    Ok(_) if before == after => return Ok(()),
+                    Ok(_) => {
+                        let message = moved(name, &before, &after);
+                        self.tell_of(name, "host.moved", message);
+                        return Ok(());
+                    }
                 }
             }
             let taken: Vec<Ipv4Net> = view.hosts.values().map(|row| row.subnet).collect();
@@ -101,6 +111,12 @@ impl Core {
         }
         Ok(host)
     }
+}
+
+/// That a host stands elsewhere now.
+fn moved(name: &HostId, before: &DomainPath, after: &DomainPath) -> String {
+    let from = if before.levels().is_empty() { "nowhere".to_owned() } else { before.to_string() };
+    format!("host {name} moved from failure domain {from} to {after}")
 }
 
 /// Takes over where a host says it stands.

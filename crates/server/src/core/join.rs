@@ -14,6 +14,7 @@ use ipnet::Ipv4Net;
 use pki::{PeerIdentity, PeerRole, ServerNames, SigningRequest};
 
 use super::hosts::free_subnet;
+use super::vips::refuse_vip;
 use super::invite::{Joiner, clocks_apart, invited, word};
 use super::view::Row;
 use super::{Change, Core, StoredJoinToken, StoredMember, View, member_name, store_error};
@@ -65,7 +66,7 @@ impl Core {
         Ok(HostJoined {
             cluster: self.cluster.clone(),
             certificate_pem,
-            authorities_pem: trust.authorities.to_pem(),
+            authorities_pem: trust.bundle().to_pem(),
             servers: self.servers(),
             subnet: subnet.expect("who was let in has a subnet"),
             instance_range: self.instance_range,
@@ -107,7 +108,7 @@ impl Core {
         Ok(ServerJoined {
             cluster: self.cluster.clone(),
             certificate_pem,
-            authorities_pem: trust.authorities.to_pem(),
+            authorities_pem: trust.bundle().to_pem(),
             servers: self.servers(),
             instance_range: self.instance_range,
             service_range: self.service_range,
@@ -151,7 +152,7 @@ impl Core {
     /// When the certificate is not one of ours or not this key's, or the host is gone or replaced.
     pub fn renew(&self, trust: &Trust, request: &RenewRequest) -> Result<RenewAnswer, ApiError> {
         let refuse = |message: String| ApiError::new(ErrorCode::Forbidden, message);
-        let member = trust.authorities.member(&request.certificate_pem);
+        let member = trust.bundle().member(&request.certificate_pem);
         let member = member.map_err(|error| refuse(error.to_string()))?;
         let signing = read_request(&request.request_pem)?;
         let (peer, name) = (&member.peer, member.peer.name());
@@ -175,21 +176,15 @@ impl Core {
         tracing::info!(host = name, expired = ?member.validity.not_after, "renewed a certificate");
         Ok(RenewAnswer {
             certificate_pem: signed.map_err(|error| invalid(&error))?,
-            authorities_pem: trust.authorities.to_pem(),
+            authorities_pem: trust.bundle().to_pem(),
         })
     }
 
-    /// Whether a member whose certificate was verified still is the one of that name: one whose
-    /// place was taken is not. Those that joined without a token have no record.
+    /// Whether a member whose certificate was verified still is the one of that name: one that was
+    /// removed, or whose place was taken, is not.
     #[must_use]
     pub fn admits(&self, peer: &PeerIdentity, key: &str) -> bool {
-        let role = match peer.role() {
-            PeerRole::Host => JoinRole::Host,
-            PeerRole::Server => JoinRole::Server,
-        };
-        let view = self.view();
-        let member = view.members.get(&member_name(role, peer.name()));
-        member.is_none_or(|member| member.key == key)
+        self.unwelcome(peer, key).is_none()
     }
 
     /// Uses the token up and writes who came in, and what else `also` adds, at one revision.
@@ -205,7 +200,8 @@ impl Core {
                 Ok(token) => token,
                 Err(error) => {
                     let (role, name) = (word(joiner.role), joiner.name);
-                    tracing::warn!(role, name, key = %joiner.key, %error, "refused a joiner");
+                    let what = format!("refused {role} {name} with key {}: {error}", joiner.key);
+                    self.refused("join.refused", name, &what);
                     return Err(error);
                 }
             };
@@ -234,6 +230,7 @@ impl Core {
         known: Option<&Row<Host>>,
         trust: &Trust,
     ) -> Result<Host, ApiError> {
+        refuse_vip(view, request.address)?;
         if let Some(row) = known {
             let mut host = row.document.body.clone();
             host.address = request.address;
@@ -261,9 +258,7 @@ impl Core {
     /// Where servers are reached: this one as far as it was told, and all that wrote themselves
     /// down.
     fn servers(&self) -> Vec<String> {
-        let own = self.resolver.own_names.iter();
-        let own = own.filter(|name| !name.starts_with("localhost:")).cloned();
-        let mut servers: Vec<String> = own.collect();
+        let mut servers = vec![self.servers.address.clone()];
         for row in self.view().servers.values() {
             if !servers.contains(&row.address) {
                 servers.push(row.address.clone());
@@ -297,7 +292,7 @@ fn use_up(view: &View, token: &Row<StoredJoinToken>, joiner: &Joiner<'_>, trust:
     let mut used = token.document.body.clone();
     used.token.used.get_or_insert(JoinTokenUse { name: name.clone(), key: key.clone(), at });
     let before = view.members.get(&member_name(joiner.role, &name));
-    let member = StoredMember { role: joiner.role, name, key, joined: at };
+    let member = StoredMember { role: joiner.role, name, key, joined: at, removed: None };
     Change::new().update(token, used).put(before.map(AsRef::as_ref), &member)
 }
 

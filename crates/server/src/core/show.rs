@@ -4,14 +4,16 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use api::digest::Digest;
 use api::error::{ApiError, ErrorCode};
 use api::host::Capacity;
-use api::id::{AppName, EnvironmentName, HostId};
+use api::id::{AppName, EnvironmentName, HostId, ServerId};
 use api::instance::Instance;
 use api::manifest::Spec;
 use api::operation::{AppStatus, HostView, RouteView};
+use api::server::NetReport;
 use api::status::HostStatus;
-use api::unit::{Bytes, MilliCpu};
+use api::unit::{Bytes, MilliCpu, Millis};
 use plan::place::Need;
 
 use super::{Core, View, place_name};
@@ -74,6 +76,37 @@ impl Core {
         Ok(stages.iter().filter_map(|stage| of(&stage.name)).collect())
     }
 
+    /// The same, as the server that leads knows it: what keeps an app from its goal is decided
+    /// there.
+    ///
+    /// # Errors
+    /// When there is no such app.
+    pub async fn show_status(&self, app: &AppName) -> Result<Vec<AppStatus>, ApiError> {
+        let mut own = self.status(app)?;
+        if self.servers.term().is_some() {
+            return Ok(own);
+        }
+        let leader = self.servers.leader().and_then(|name| ServerId::new(name).ok());
+        let relay = leader.and_then(|leader| self.servers.relay(&leader));
+        let asked = match relay {
+            Some(relay) => relay.status(app).await,
+            None => Err("no server is known to lead".to_owned()),
+        };
+        match asked {
+            Ok(statuses) => Ok(statuses),
+            Err(error) => {
+                for status in &mut own {
+                    let healthy = status.instances.iter().filter(|one| {
+                        one.state == "healthy" && Some(one.release) == status.release
+                    });
+                    status.in_service = u32::try_from(healthy.count()).unwrap_or(u32::MAX);
+                    status.why.push(format!("what keeps it from its goal is not known: {error}"));
+                }
+                Ok(own)
+            }
+        }
+    }
+
     fn status_in(
         &self,
         view: &View,
@@ -90,6 +123,16 @@ impl Core {
             .find(|report| (&report.app, &report.environment) == (app, environment));
         let mut why: Vec<String> =
             report.iter().flat_map(|report| &report.blockers).map(ToString::to_string).collect();
+        if !why.is_empty() {
+            // Until a host has the newest tables nobody comes into service or is stopped.
+            why.extend(planning.laggards.iter().map(|(host, since)| {
+                let span = Millis::secs(self.now().since(*since).0 / 1000);
+                format!(
+                    "host {host} has taken no new tables for {span}: before it does, or is taken \
+                     for dead, nothing new comes into service and nothing that leaves is stopped"
+                )
+            }));
+        }
         if !deployment.reason.is_empty() {
             why.insert(0, deployment.reason.clone());
         }
@@ -98,6 +141,11 @@ impl Core {
             routes.extend(spec.routes.hosts.iter().map(ToString::to_string));
             routes.extend(spec.routes.tcp.iter().map(|port| format!("tcp/{port}")));
         }
+        let instances = self.instances(Some(app), Some(environment));
+        let release = deployment.wanted_release().and_then(|number| view.release(app, number));
+        let image = release.map(|release| release.image.digest.clone());
+        let (warm, warming) =
+            image.map(|image| self.warm(view, &image, &instances)).unwrap_or_default();
         let service = view.services.get(&place_name(environment, app));
         let port = spec.as_ref().and_then(|spec| spec.process.port);
         Some(AppStatus {
@@ -110,9 +158,43 @@ impl Core {
             routes,
             service_address: service.zip(port).map(|(s, port)| format!("{}:{port}", s.address)),
             why,
-            instances: self.instances(Some(app), Some(environment)),
+            warm,
+            warming,
+            instances,
             deployment,
         })
+    }
+
+    /// The hosts that report an image and run none of `instances`, and those that are to have it
+    /// ahead of need and do not report it.
+    fn warm(
+        &self,
+        view: &View,
+        image: &Digest,
+        instances: &[Instance],
+    ) -> (Vec<HostId>, Vec<HostId>) {
+        let reports = self.reports(view);
+        let has = |host: &HostId| {
+            reports.get(host).is_some_and(|report| report.images.binary_search(image).is_ok())
+        };
+        let alive = view.hosts.values().filter(|row| !row.is_down()).map(|row| row.name.clone());
+        let idle = alive.filter(|host| !instances.iter().any(|instance| instance.host == *host));
+        let (warm, cold): (Vec<HostId>, Vec<HostId>) = idle.partition(has);
+        let listed = |host: &HostId| {
+            let list = self.servers.published.warm(host);
+            list.is_some_and(|list| list.images.iter().any(|listed| listed.digest == *image))
+        };
+        (warm, cold.into_iter().filter(listed).collect())
+    }
+
+    /// The hosts that report an image.
+    #[must_use]
+    pub fn holders(&self, image: &Digest) -> Vec<HostId> {
+        let view = self.view();
+        let reports = self.reports(&view);
+        let holds = |report: &&Arc<HostStatus>| report.images.binary_search(image).is_ok();
+        let known = reports.values().filter(|report| view.hosts.contains_key(report.host.as_str()));
+        known.filter(holds).map(|report| report.host.clone()).collect()
     }
 
     /// All hosts with what is used of them.
@@ -120,6 +202,7 @@ impl Core {
     pub fn hosts(&self) -> Vec<HostView> {
         let view = self.view();
         let reports = self.reports(&view);
+        let network = self.net_report();
         let hosts = view.hosts.values();
         hosts
             .map(|row| {
@@ -132,9 +215,16 @@ impl Core {
                     capacity: report.map(|report| report.capacity).unwrap_or_default(),
                     used,
                     instances,
+                    problems: self.host_problems(&view, &network, &row.name),
                 }
             })
             .collect()
+    }
+
+    fn host_problems(&self, view: &View, network: &NetReport, host: &HostId) -> Vec<String> {
+        let mut problems = self.problems_of(view, host);
+        problems.extend(self.unheard_by(network, host));
+        problems
     }
 
     /// All public names and ports.
@@ -142,6 +232,7 @@ impl Core {
     pub fn routes(&self) -> Vec<RouteView> {
         let view = self.view();
         let mut routes = Vec::new();
+        let addresses = self.entries(&view);
         for row in view.deployments.values() {
             let Some(spec) = spec_of(&view, row) else { continue };
             let healthy = self.instances(Some(&row.app), Some(&row.environment));
@@ -160,6 +251,7 @@ impl Core {
                     environment: row.environment.clone(),
                     endpoints: u32::try_from(healthy).unwrap_or(u32::MAX),
                     tls,
+                    addresses: addresses.clone(),
                 });
             };
             for host in &spec.routes.hosts {

@@ -13,7 +13,9 @@ mod keep;
 mod launch;
 mod membership;
 mod options;
+mod states;
 mod supervise;
+mod trusted;
 mod upkeep;
 
 pub use client::{ClientError, Endpoints, client, voters};
@@ -21,5 +23,7 @@ pub(crate) use keep::{Keeper, last_seen};
 pub use launch::{Launch, LaunchError};
 pub use membership::{JoinError, join, promote};
 pub use options::{CLIENT_NAME, Options};
+pub(crate) use states::States;
 pub use supervise::{Engine, EngineError};
+pub(crate) use trusted::{start_anew, trusted};
 pub use upkeep::Upkeep;

@@ -86,7 +86,7 @@ pub(super) async fn rollback(
 }
 
 pub(super) async fn status(call: Call) -> Result<Shows<Vec<AppStatus>>, ApiError> {
-    call.core.status(&call.segment("app")?).map(shows)
+    call.core.show_status(&call.segment("app")?).await.map(shows)
 }
 
 pub(super) async fn instances(

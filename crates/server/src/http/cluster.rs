@@ -6,7 +6,7 @@ use api::error::{ApiError, ErrorCode};
 use api::event::Event;
 use api::id::AppName;
 use api::operation::{ControllerView, VersionView};
-use api::server::ServerView;
+use api::server::{NetReport, SafeModeView, ServerView};
 use api::time::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -61,11 +61,25 @@ pub(super) async fn health(call: Call) -> Result<Shows<Health>, ApiError> {
 }
 
 pub(super) async fn servers(call: Call) -> Result<Shows<Vec<ServerView>>, ApiError> {
-    Ok(shows(call.core.list_servers()))
+    Ok(shows(call.core.show_servers().await))
+}
+
+pub(super) async fn net_doctor(call: Call) -> Result<Shows<NetReport>, ApiError> {
+    Ok(shows(call.core.net_report()))
+}
+
+pub(super) async fn safe_mode(call: Call) -> Result<Shows<SafeModeView>, ApiError> {
+    Ok(shows(call.core.safe_mode()))
+}
+
+pub(super) async fn accept_losses(call: Call) -> Result<Shows<SafeModeView>, ApiError> {
+    call.core.accept_losses(&call.caller).await.map(shows)
 }
 
 pub(super) async fn controllers(call: Call) -> Result<Shows<Vec<ControllerView>>, ApiError> {
-    Ok(shows(call.core.driver.list()))
+    let mut controllers = call.core.driver.list();
+    controllers.push(call.core.events.view());
+    Ok(shows(controllers))
 }
 
 pub(super) async fn events(

@@ -6,10 +6,12 @@ use api::error::{ApiError, ErrorCode};
 use api::host::{Host, HostState};
 use api::id::HostId;
 use api::operation::HostView;
+use schemars::JsonSchema;
+use serde::Deserialize;
 
 use super::endpoint::Call;
 use super::gives::{Shows, shows};
-use super::takes::Json;
+use super::takes::{Json, Query};
 
 /// The most labels of a host.
 const MAX_LABELS: usize = 64;
@@ -33,6 +35,19 @@ pub(super) async fn drain(call: Call) -> Result<Shows<Host>, ApiError> {
 
 pub(super) async fn undrain(call: Call) -> Result<Shows<Host>, ApiError> {
     call.core.set_host_state(&call.segment("host")?, HostState::Ready).await.map(shows)
+}
+
+/// How a host is removed.
+#[derive(Deserialize, JsonSchema)]
+pub(super) struct RemoveQuery {
+    /// Also one that is taken for dead, whatever still runs there.
+    #[serde(default)]
+    force: bool,
+}
+
+pub(super) async fn remove(call: Call<(), Query<RemoveQuery>>) -> Result<Shows<Host>, ApiError> {
+    let force = call.query.0.force;
+    call.core.remove_host(&call.caller, &call.segment("host")?, force).await.map(shows)
 }
 
 pub(super) async fn put_labels(

@@ -5,13 +5,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use api::error::ApiError;
 use axum::Router;
 use axum::extract::{ConnectInfo, Request};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
-use pki::{ClientAuth, PeerIdentity, PeerRole, ServerTls, SwappableIdentity, key_of};
+use pki::{PeerIdentity, PeerRole, SwappableIdentity, key_of};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::TlsAcceptor;
@@ -21,6 +22,7 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
 use crate::core::Core;
+use crate::link::Unwelcome;
 use crate::oci::{PeerHost, Registry};
 use crate::trust::Trust;
 
@@ -74,13 +76,9 @@ pub async fn serve(
     serving: Serving,
     stop: CancellationToken,
 ) {
-    let options = ServerTls {
-        identity: serving.identity.clone(),
-        clients: ClientAuth::Optional(&serving.trust.authorities),
-        alpn: &[b"h2", b"http/1.1"],
-        time: Some(serving.trust.clock.clone()),
-    };
-    let tls = match pki::server_tls(&options) {
+    let (identity, clock) = (serving.identity.clone(), serving.trust.clock.clone());
+    let alpn: &[&[u8]] = &[b"h2", b"http/1.1"];
+    let tls = match serving.trust.authorities.server_tls(identity, alpn, Some(clock)) {
         Ok(tls) => TlsAcceptor::from(Arc::new(tls)),
         Err(error) => {
             tracing::error!(%error, "serve the API: its certificates are of no use");
@@ -159,7 +157,10 @@ impl Door {
                 Err(_) => return,
             },
         };
-        let peer = self.peer(&stream);
+        let (peer, unwelcome) = match self.peer(&stream) {
+            Ok(peer) => (peer, None),
+            Err(error) => (None, Some(Unwelcome(error))),
+        };
         let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
         let router = self.router.clone();
         let service = tower::service_fn(move |mut request: http::Request<Incoming>| {
@@ -170,6 +171,9 @@ impl Door {
                     extensions.insert(PeerHost(peer.name().to_owned()));
                 }
                 extensions.insert(peer.clone());
+            }
+            if let Some(unwelcome) = &unwelcome {
+                extensions.insert(unwelcome.clone());
             }
             router.clone().oneshot(Request::from(request.map(axum::body::Body::new)))
         });
@@ -190,24 +194,30 @@ impl Door {
     }
 
     /// The member of this cluster that the peer's certificate names, verified by the handshake.
-    fn peer(&self, stream: &TlsStream<TcpStream>) -> Option<PeerIdentity> {
-        let certificate = stream.get_ref().1.peer_certificates()?.first()?;
+    ///
+    /// # Errors
+    /// Why it is no member any more.
+    fn peer(&self, stream: &TlsStream<TcpStream>) -> Result<Option<PeerIdentity>, ApiError> {
+        let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+        let Some(certificate) = certificate else { return Ok(None) };
         match PeerIdentity::from_certificate(certificate) {
             Ok(peer) if peer.cluster() == self.core.cluster => {
-                let key = key_of(certificate)?.to_string();
-                let admitted = self.core.admits(&peer, &key);
-                if !admitted {
-                    tracing::warn!(%peer, "a certificate whose place was taken is passed over");
+                let Some(key) = key_of(certificate) else { return Ok(None) };
+                match self.core.unwelcome(&peer, &key.to_string()) {
+                    None => Ok(Some(peer)),
+                    Some(error) => {
+                        self.core.refused("member.refused", peer.name(), &error.message);
+                        Err(error)
+                    }
                 }
-                Some(peer).filter(|_| admitted)
             }
             Ok(peer) => {
                 tracing::warn!(%peer, "a certificate of another cluster is passed over");
-                None
+                Ok(None)
             }
             Err(error) => {
                 tracing::warn!(%error, "a client's certificate is passed over");
-                None
+                Ok(None)
             }
         }
     }

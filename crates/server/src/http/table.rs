@@ -6,7 +6,7 @@ use super::endpoint::Endpoint;
 use super::roles::{ADMINS, ANYONE, Allowed, OPERATORS, TEAM};
 use super::{
     apps, backup, certificates, cluster, environments, hosts, images, join, logs, registries,
-    secrets, teams, tokens, watch,
+    secrets, teams, tokens, vips, watch,
 };
 
 const GET: Method = Method::GET;
@@ -20,6 +20,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
     all.extend(access());
     all.extend(workloads());
     all.extend(pool());
+    all.extend(entry());
     all.extend(joining());
     all
 }
@@ -37,6 +38,13 @@ fn the_cluster() -> Vec<Endpoint> {
             "The server's controllers and their last results.", cluster::controllers),
         Endpoint::new((GET, "/v1/servers"), "list_servers", ANYONE,
             "All servers, and which of them leads.", cluster::servers),
+        Endpoint::new((GET, "/v1/safe-mode"), "show_safe_mode", ANYONE,
+            "Whether so much was lost at once that replacements are paced.", cluster::safe_mode),
+        Endpoint::new((POST, "/v1/safe-mode/accept"), "accept_losses", OPERATORS,
+            "Accepts what was lost: replacements go on unpaced.", cluster::accept_losses),
+        Endpoint::new((GET, "/v1/net/doctor"), "net_doctor", ANYONE,
+            "Which machines do not hear each other although servers hear them.",
+            cluster::net_doctor),
         Endpoint::new((GET, "/v1/events"), "list_events", ANYONE,
             "What the platform did and why, the oldest first.", cluster::events),
         Endpoint::new((GET, "/v1/watch"), "watch", ANYONE,
@@ -131,6 +139,9 @@ fn pool() -> Vec<Endpoint> {
             "Moves a host's instances off it; it takes no new ones.", hosts::drain),
         Endpoint::new((POST, "/v1/hosts/{host}/undrain"), "undrain_host", OPERATORS,
             "Lets a host take instances again.", hosts::undrain),
+        Endpoint::new((DELETE, "/v1/hosts/{host}"), "remove_host", OPERATORS,
+            "Removes a host that runs nothing for good; its certificate is refused afterwards.",
+            hosts::remove),
         Endpoint::new((PUT, "/v1/hosts/{host}/labels"), "put_host_labels", OPERATORS,
             "Sets all labels of a host.", hosts::put_labels),
         Endpoint::new((GET, "/v1/certificates"), "list_certificates", ANYONE,
@@ -145,6 +156,22 @@ fn pool() -> Vec<Endpoint> {
             "Sets how to reach an image registry off the cluster.", registries::put),
         Endpoint::new((DELETE, "/v1/registries/{registry}"), "delete_registry", OPERATORS,
             "Forgets an image registry off the cluster.", registries::delete),
+    ]
+}
+
+#[rustfmt::skip]
+fn entry() -> Vec<Endpoint> {
+    vec![
+        Endpoint::new((GET, "/v1/vips"), "list_vips", ANYONE,
+            "Virtual addresses of the ingress, with who holds each.", vips::list),
+        Endpoint::new((POST, "/v1/vips"), "create_vip", OPERATORS,
+            "Adds a virtual address.", vips::create),
+        Endpoint::new((GET, "/v1/vips/{address}"), "show_vip", ANYONE,
+            "A virtual address, with who holds it.", vips::show),
+        Endpoint::new((PUT, "/v1/vips/{address}"), "put_vip", OPERATORS,
+            "Sets who may hold a virtual address, and who is preferred.", vips::put),
+        Endpoint::new((DELETE, "/v1/vips/{address}"), "delete_vip", OPERATORS,
+            "Removes a virtual address; who holds it gives it up.", vips::delete),
     ]
 }
 
@@ -165,6 +192,12 @@ fn joining() -> Vec<Endpoint> {
         Endpoint::new((POST, "/v1/join/handover"), "hand_over", Allowed::Open,
             "Gives the cluster's keys, sealed, to a server that shows its certificate.",
             join::handover),
+        Endpoint::new((GET, "/v1/authority"), "show_authority", ANYONE,
+            "The cluster's authorities, and how far an exchange of them is.",
+            join::authority),
+        Endpoint::new((POST, "/v1/authority/rotate"), "rotate_authority", ADMINS,
+            "Exchanges the cluster's authority for a new one, or goes on with that.",
+            join::rotate),
         Endpoint::new((POST, "/agent/v1/renew"), "renew", Allowed::Open,
             "Signs the next certificate of a host that proves that it has the key of its last.",
             join::renew),

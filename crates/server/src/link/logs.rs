@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use pki::PeerIdentity;
 
 use super::frames::Frames;
-use super::router::{host_of, refuse};
+use super::router::{Unwelcome, host_of, refuse};
 use crate::core::Core;
 
 /// An agent's answer with log lines. It is read as fast as the asker reads; when the asker has
@@ -20,9 +20,10 @@ pub(super) async fn logs(
     State(core): State<Arc<Core>>,
     Path(id): Path<String>,
     peer: Option<Extension<PeerIdentity>>,
+    unwelcome: Option<Extension<Unwelcome>>,
     body: Body,
 ) -> Response {
-    if let Err(refused) = host_of(peer) {
+    if let Err(refused) = host_of(peer, unwelcome) {
         return *refused;
     }
     let Some(asker) = core.agents.take_logs(&id) else {

@@ -26,8 +26,18 @@ pub(crate) fn refuse(status: StatusCode, error: &ApiError) -> Response {
     (status, axum::Json(error)).into_response()
 }
 
+/// Whoever accepts connections puts this into requests of one whose certificate was good once.
+#[derive(Debug, Clone)]
+pub(crate) struct Unwelcome(pub(crate) ApiError);
+
 /// The host that a certificate names; nothing else may use these routes.
-pub(super) fn host_of(peer: Option<Extension<PeerIdentity>>) -> Result<HostId, Box<Response>> {
+pub(super) fn host_of(
+    peer: Option<Extension<PeerIdentity>>,
+    unwelcome: Option<Extension<Unwelcome>>,
+) -> Result<HostId, Box<Response>> {
+    if let Some(Extension(Unwelcome(error))) = unwelcome {
+        return Err(Box::new(refuse(StatusCode::FORBIDDEN, &error)));
+    }
     let denied = |message: &str| {
         let error = ApiError::new(ErrorCode::Forbidden, message);
         Box::new(refuse(StatusCode::FORBIDDEN, &error))

@@ -3,9 +3,13 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use api::about::About;
 use api::error::{ApiError, ErrorCode};
 use api::id::HostId;
 use api::protocol::{Up, VERSION};
+use api::time::Timestamp;
+use api::unit::Millis;
+use api::vip::HeldSince;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Extension, State};
 use axum::http::StatusCode;
@@ -13,20 +17,27 @@ use axum::response::Response;
 use bytes::Bytes;
 use futures_util::Stream;
 use pki::PeerIdentity;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::frames::Frames;
-use super::router::{host_of, refuse};
+use super::router::{Unwelcome, host_of, refuse};
 use crate::core::{Agents, Core, StreamEnd};
+
+/// More virtual addresses than there can be.
+const MOST_HELD: usize = 256;
+
+/// Between two attempts to write down what a host says of itself.
+const ABOUT_AGAIN: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// One agent's stream: its frames come in the request's body, ours go out in the answer's.
 pub(super) async fn stream(
     State(core): State<Arc<Core>>,
     peer: Option<Extension<PeerIdentity>>,
+    unwelcome: Option<Extension<Unwelcome>>,
     from: Option<Extension<ConnectInfo<SocketAddr>>>,
     body: Body,
 ) -> Response {
-    let host = match host_of(peer) {
+    let host = match host_of(peer, unwelcome) {
         Ok(host) => host,
         Err(refused) => return *refused,
     };
@@ -47,11 +58,16 @@ pub(super) async fn stream(
             "the certificate is of host {host}, the agent says {} and speaks version {}",
             hello.host, hello.version
         );
+        core.refused("host.refused", host.as_str(), &message);
         let error = ApiError::new(ErrorCode::Forbidden, message);
         return refuse(StatusCode::FORBIDDEN, &error);
     }
     if let Err(error) = core.welcome(&host, &hello.place).await {
-        return refuse(StatusCode::SERVICE_UNAVAILABLE, &error);
+        let status = match error.code {
+            ErrorCode::Forbidden => StatusCode::FORBIDDEN,
+            _ => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        return refuse(status, &error);
     }
     let distant = from.is_some_and(|Extension(from)| core.is_distant(from.0.ip()));
     tracing::info!(%host, version = hello.binary, "an agent connected");
@@ -75,6 +91,8 @@ fn outgoing(
 
 /// Takes an agent's frames until its stream ends.
 async fn listen(core: Arc<Core>, host: HostId, mut frames: Frames, alive: Arc<StreamEnd>) {
+    let (abouts, newest) = watch::channel(None);
+    tokio::spawn(take_abouts(core.clone(), host.clone(), newest));
     while let Some(frame) = frames.next::<Up>().await {
         match frame {
             Ok(Up::Status(status)) if status.host == host => {
@@ -82,7 +100,8 @@ async fn listen(core: Arc<Core>, host: HostId, mut frames: Frames, alive: Arc<St
             }
             Ok(Up::Status(status)) => {
                 let claimed = status.host;
-                tracing::warn!(%host, %claimed, "a report of another host is refused");
+                let message = format!("host {host} sent a report of host {claimed}: refused");
+                core.refused("host.refused", host.as_str(), &message);
                 break;
             }
             Ok(Up::Acknowledge(acknowledge)) => {
@@ -90,12 +109,53 @@ async fn listen(core: Arc<Core>, host: HostId, mut frames: Frames, alive: Arc<St
             }
             Ok(Up::Traffic { routes }) => core.agents.gathered.count(&host, routes),
             Ok(Up::Observed(observed)) => core.agents.gathered.observed(&host, observed),
+            Ok(Up::Holds { addresses }) => {
+                // By our clock: the host's may be off.
+                let now = core.now();
+                let since = |held: Millis| Timestamp(now.0.saturating_sub_unsigned(held.0));
+                let addresses = addresses.into_iter().map(|one| HeldSince {
+                    address: one.address,
+                    since: since(one.held),
+                });
+                core.agents.gathered.holds(&host, addresses.take(MOST_HELD).collect());
+            }
+            Ok(Up::Lease(request)) => {
+                core.agents.gathered.heard(&host);
+                core.ask_lease(&host, request, None);
+            }
+            Ok(Up::About(about)) => {
+                core.agents.gathered.heard(&host);
+                abouts.send_replace(Some(*about));
+            }
             Ok(Up::Heartbeat | Up::Hello(_)) => core.agents.gathered.heard(&host),
             Err(error) => {
-                tracing::warn!(%host, error, "an agent's stream ends");
+                let message = format!("host {host} sent what is no frame: {error}");
+                core.refused("host.refused", host.as_str(), &message);
                 break;
             }
         }
     }
     alive.end();
+}
+
+/// Takes over what the agent says of its host, the newest only, beside its stream: the store may be
+/// slow, and heartbeats are not to wait for it.
+async fn take_abouts(core: Arc<Core>, host: HostId, mut newest: watch::Receiver<Option<About>>) {
+    while newest.changed().await.is_ok() {
+        let Some(about) = newest.borrow_and_update().clone() else { continue };
+        while let Err(error) = core.heard_about(&host, about.clone()).await {
+            tracing::warn!(%host, %error, "write down what a host says of itself");
+            // A newer one takes its place; when the stream ends, the next one says it again.
+            tokio::select! {
+                () = tokio::time::sleep(ABOUT_AGAIN) => {}
+                changed = newest.changed() => match changed {
+                    Ok(()) => {
+                        newest.mark_changed();
+                        break;
+                    }
+                    Err(_) => return,
+                },
+            }
+        }
+    }
 }

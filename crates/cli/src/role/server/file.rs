@@ -4,7 +4,8 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use api::id::ServerId;
+use api::host::DomainPath;
+use api::id::{HostId, ServerId};
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 use server::engine;
@@ -24,6 +25,12 @@ pub(super) struct ServerFile {
     pub(super) name: ServerId,
     /// Where agents, other servers and users reach it.
     pub(super) address: String,
+    /// The failure domain it stands in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) domain: Option<DomainPath>,
+    /// The host that runs on the same machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) host: Option<HostId>,
     /// Where it serves.
     pub(super) api: SocketAddr,
     /// The addresses of all instances of the cluster.
@@ -113,6 +120,8 @@ impl ServerFile {
             cluster: self.cluster,
             name: place.name.to_string(),
             address: place.address,
+            domain: arguments.domain.or(self.domain).unwrap_or_default(),
+            host: arguments.host.or(self.host),
             api: place.api,
             certificate: paths.certificate(),
             key: paths.key(),
@@ -162,6 +171,8 @@ mod tests {
             cluster: "north".into(),
             name: "s1".parse().unwrap(),
             address: "10.0.0.1:7443".into(),
+            domain: Some("rack-1".parse().unwrap()),
+            host: None,
             api: "0.0.0.0:7443".parse().unwrap(),
             instance_range: "10.128.0.0/10".parse().unwrap(),
             service_range: "10.127.0.0/16".parse().unwrap(),

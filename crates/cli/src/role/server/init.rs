@@ -50,6 +50,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<ServerFile, Failure> {
         cluster: cluster.to_owned(),
         name: place.name,
         address: place.address,
+        domain: arguments.domain.clone(),
+        host: arguments.host.clone(),
         api: place.api,
         instance_range,
         service_range,

@@ -46,6 +46,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<ServerFile, Failure> {
         cluster: joined.cluster,
         name: place.name,
         address: place.address,
+        domain: arguments.domain.clone(),
+        host: arguments.host.clone(),
         api: place.api,
         instance_range: joined.instance_range,
         service_range: joined.service_range,

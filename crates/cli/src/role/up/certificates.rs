@@ -1,11 +1,11 @@
 //! The authority of the cluster and the certificates that server and agent show each other: made at
-//! the first start, renewed when a third of their life is over.
+//! the first start, fresh at each. While they run, server and agent renew their own.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::os::unix::fs::DirBuilderExt;
 
 use jiff::Timestamp;
-use pki::{CaError, CertificateAuthority, Identity, Renewal, ServerNames};
+use pki::{CaError, CertificateAuthority, ServerNames};
 
 use super::installation::Installation;
 use crate::exit::Exit;
@@ -22,26 +22,6 @@ pub(super) fn prepare(it: &Installation, machine: &str) -> Result<(), Failure> {
     authority.bundle().save(&it.authorities())?;
     issue_server(it, &authority, machine)?;
     issue_host(it, &authority)
-}
-
-/// Renews what is due; true when the server's certificate was, which it reads when it starts.
-pub(super) fn renew(it: &Installation, machine: &str) -> Result<bool, Failure> {
-    let due = |role| -> Result<bool, Failure> {
-        let (certificate, key) = it.identity(role);
-        let validity = Identity::load(&certificate, &key)?.validity();
-        Ok(!matches!(validity.renewal(Timestamp::now()), Renewal::NotBefore(_)))
-    };
-    let (server, host) = (due("server")?, due("host")?);
-    if server || host {
-        let authority = authority(it)?;
-        if server {
-            issue_server(it, &authority, machine)?;
-        }
-        if host {
-            issue_host(it, &authority)?;
-        }
-    }
-    Ok(server)
 }
 
 fn authority(it: &Installation) -> Result<CertificateAuthority, Failure> {
@@ -117,6 +97,7 @@ mod tests {
     use std::path::Path;
 
     use clap::Parser;
+    use pki::{Identity, Renewal};
 
     use super::super::Arguments;
     use super::*;
@@ -152,9 +133,14 @@ mod tests {
         assert_eq!(std::fs::read(it.authorities()).unwrap(), first);
         for role in ["server", "host"] {
             let (certificate, key) = it.identity(role);
-            Identity::load(&certificate, &key).unwrap();
+            let validity = Identity::load(&certificate, &key).unwrap().validity();
+            let renewal = validity.renewal(Timestamp::now());
+            assert!(matches!(renewal, Renewal::NotBefore(_)), "fresh ones are not due");
         }
-        assert!(!renew(&it, "web1").unwrap(), "fresh ones are not due");
+        // What the server renews its own with, while it runs.
+        let flags = it.server_arguments();
+        let given = flags.windows(2).find(|pair| pair[0] == "--authority");
+        assert_eq!(given.map(|pair| Path::new(&pair[1]).to_owned()), Some(it.pki()));
         let other = installation(dir.path(), &["--name", "other"]);
         let refused = prepare(&other, "web1").unwrap_err();
         assert!(refused.hint.unwrap().contains("--name freehold"));

@@ -23,9 +23,6 @@ const READY_WITHIN: Duration = Duration::from_secs(120);
 /// A role that ended as often before all was ready will not come up.
 const DEATHS_BEFORE_READY: u32 = 5;
 
-/// How often certificates are looked at; they are renewed twenty days before they end.
-const RENEW_EVERY: Duration = Duration::from_secs(3600);
-
 /// Runs until SIGTERM or SIGINT.
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     preflight::check_root()?;
@@ -43,7 +40,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         .enable_all()
         .build()
         .map_err(|e| Failure::io("start the runtime", &e))?;
-    runtime.block_on(Box::pin(supervise(&it, &lock, &machine, arguments.verbose)))
+    runtime.block_on(Box::pin(supervise(&it, &lock, arguments.verbose)))
 }
 
 /// The machine's own name.
@@ -73,12 +70,7 @@ impl Signals {
     }
 }
 
-async fn supervise(
-    it: &Installation,
-    lock: &File,
-    machine: &str,
-    echo: bool,
-) -> Result<ExitCode, Failure> {
+async fn supervise(it: &Installation, lock: &File, echo: bool) -> Result<ExitCode, Failure> {
     let mut signals = Signals::new()?;
     let (wish, wished) = watch::channel(Wish::Run);
     let (handles, running) = start(it, lock, echo, &wished)?;
@@ -93,10 +85,7 @@ async fn supervise(
     }
     if told.is_some() {
         announce(it)?;
-        tokio::select! {
-            () = signals.next() => {}
-            () = renew(it, machine, &handles) => {}
-        }
+        signals.next().await;
     }
     eprintln!("freehold stops{}", if it.ephemeral { " and removes its containers" } else { "" });
     if end(&wish, running, &mut signals).await {
@@ -173,22 +162,6 @@ fn announce(it: &Installation) -> Result<(), Failure> {
     out.write_all(it.exports().as_bytes())
         .and_then(|()| out.flush())
         .map_err(|e| Failure::io("print how to reach the cluster", &e))
-}
-
-/// Renews certificates for ever. The agent takes new ones by itself.
-async fn renew(it: &Installation, machine: &str, handles: &[Handle]) {
-    loop {
-        tokio::time::sleep(RENEW_EVERY).await;
-        match certificates::renew(it, machine) {
-            Ok(false) => {}
-            Ok(true) => {
-                for handle in handles.iter().filter(|handle| handle.name == "server") {
-                    handle.restart();
-                }
-            }
-            Err(failure) => eprint!("renew the certificates: {}", failure.render()),
-        }
-    }
 }
 
 /// Ends all children; at once when a second signal comes. True when all ended by themselves.

@@ -73,7 +73,6 @@ pub(super) struct Supervised {
     role: Role,
     log: Arc<Mutex<LogFile>>,
     wish: watch::Receiver<Wish>,
-    restart: watch::Receiver<u32>,
     health: watch::Sender<Health>,
 }
 
@@ -83,16 +82,10 @@ pub(super) struct Handle {
     pub name: &'static str,
     /// How it is doing.
     pub health: watch::Receiver<Health>,
-    restart: watch::Sender<u32>,
     log: Arc<Mutex<LogFile>>,
 }
 
 impl Handle {
-    /// Ends the process in order; another takes its place.
-    pub(super) fn restart(&self) {
-        self.restart.send_modify(|count| *count += 1);
-    }
-
     /// The last lines it said.
     pub(super) fn last_lines(&self) -> Vec<String> {
         self.log.lock().unwrap_or_else(PoisonError::into_inner).last_lines()
@@ -104,10 +97,8 @@ impl Supervised {
     pub(super) fn new(role: Role, wish: watch::Receiver<Wish>) -> std::io::Result<(Self, Handle)> {
         let log = Arc::new(Mutex::new(LogFile::open(&role.log)?));
         let (health, seen) = watch::channel(Health::default());
-        let (sender, restart) = watch::channel(0);
-        let handle =
-            Handle { name: role.name, health: seen, restart: sender, log: Arc::clone(&log) };
-        Ok((Self { role, log, wish, restart, health }, handle))
+        let handle = Handle { name: role.name, health: seen, log: Arc::clone(&log) };
+        Ok((Self { role, log, wish, health }, handle))
     }
 
     /// Keeps it running until it is wished otherwise; then waits for its end. False when it had to
@@ -127,10 +118,6 @@ impl Supervised {
                     let _ = tokio::time::timeout(LAST_WORDS, words).await;
                     match asked {
                         End::Asked { killed } => return !killed,
-                        End::Replaced => {
-                            pause = Duration::ZERO;
-                            continue;
-                        }
                         End::Unasked(how) => how,
                     }
                 }
@@ -177,12 +164,10 @@ impl Supervised {
 
     async fn until_end(&mut self, child: &mut Child) -> End {
         let mut deadline = None;
-        let mut replace = false;
         let mut killed = false;
-        self.restart.mark_unchanged();
         loop {
             let wish = *self.wish.borrow_and_update();
-            let asked = wish != Wish::Run || replace;
+            let asked = wish != Wish::Run;
             if wish == Wish::Kill && !killed {
                 killed = true;
                 send(child, Signal::KILL);
@@ -200,8 +185,7 @@ impl Supervised {
                 // Waiting for the end may be begun again at any time.
                 status = child.wait() => {
                     return match status {
-                        _ if wish != Wish::Run => End::Asked { killed },
-                        Ok(_) if replace => End::Replaced,
+                        _ if asked => End::Asked { killed },
                         Ok(status) => End::Unasked(described(status)),
                         Err(error) => End::Unasked(error.to_string()),
                     };
@@ -212,7 +196,6 @@ impl Supervised {
                         send(child, Signal::TERM);
                     }
                 }
-                _ = self.restart.changed() => replace = true,
                 () = late => {
                     killed = true;
                     send(child, Signal::KILL);
@@ -253,7 +236,6 @@ async fn pump(mut words: impl AsyncRead + Unpin, log: &Mutex<LogFile>, echo: boo
 /// Why a child ended.
 enum End {
     Asked { killed: bool },
-    Replaced,
     Unasked(String),
 }
 

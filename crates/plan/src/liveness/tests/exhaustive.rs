@@ -41,7 +41,7 @@ impl Cuts {
     }
 
     fn world(self) -> World {
-        let mut world = World::new(HOSTS, &[]);
+        let mut world = World::new(HOSTS, 0);
         for n in 0..HOSTS {
             if !self.stream(n) {
                 world.unheard(n, 5000);

@@ -19,9 +19,9 @@ pub(super) struct World {
 pub(super) const NOW: Moment = Moment(100_000);
 
 impl World {
-    pub(super) fn new(count: usize, servers: &[String]) -> Self {
+    pub(super) fn new(count: usize, apart: usize) -> Self {
         let hosts = (0..count).map(|n| host(n, "")).collect();
-        let lists = lists(&hosts, servers, 7444, OBSERVERS, &form());
+        let lists = lists(&hosts, &servers(apart), 7444, OBSERVERS, &form());
         let seen = hosts.keys().map(|h| (h.clone(), HostEvidence { heard: NOW, down: false }));
         let word = Word {
             heard: NOW,
@@ -42,14 +42,18 @@ impl World {
     }
 
     /// An observer says that a host is silent.
-    fn silent(&mut self, observer: usize, n: usize, ms: u64) {
+    pub(super) fn silent(&mut self, observer: usize, n: usize, ms: u64) {
         let word = self.words.get_mut(&Observer::Host(id(observer))).unwrap();
         word.observed.silent.retain(|known| known.host != id(n));
         word.observed.silent.push(Silence { host: id(n), silent: Millis(ms) });
     }
 
     pub(super) fn judge(&self) -> Verdicts {
-        judge(&Evidence {
+        self.with(judge)
+    }
+
+    pub(super) fn with<T>(&self, look: impl FnOnce(&Evidence) -> T) -> T {
+        look(&Evidence {
             now: NOW,
             hosts: &self.seen,
             lists: &self.lists,
@@ -65,7 +69,7 @@ impl World {
 
 #[test]
 fn suspect_then_down_when_streams_and_observers_agree() {
-    let mut world = World::new(4, &[]);
+    let mut world = World::new(4, 0);
     for (unheard, silence, expected) in [
         (700, 1500, Liveness::Alive),
         (800, 0, Liveness::CutOff),
@@ -84,21 +88,21 @@ fn suspect_then_down_when_streams_and_observers_agree() {
 
 #[test]
 fn it_looks_again_at_the_next_mark() {
-    let mut world = World::new(3, &[]);
+    let mut world = World::new(3, 0);
     assert_eq!(world.judge().wake_at, Some(Moment(100_750)));
     world.unheard(0, 800);
     assert_eq!(world.judge().wake_at, Some(Moment(100_700)));
-    let mut alone = World::new(1, &[]);
+    let mut alone = World::new(1, 0);
     alone.unheard(0, 5000);
     assert_eq!(alone.judge().wake_at, None, "nothing more can follow");
 }
 
 #[test]
 fn a_lone_host_and_a_server_that_hears_nobody_take_nobody_for_dead() {
-    let mut alone = World::new(1, &[]);
+    let mut alone = World::new(1, 0);
     alone.unheard(0, 60_000);
     assert_eq!(alone.of(0), Liveness::CutOff);
-    let mut all = World::new(5, &[]);
+    let mut all = World::new(5, 0);
     for n in 0..5 {
         all.unheard(n, 60_000);
         for observer in (0..5).filter(|observer| *observer != n) {
@@ -114,7 +118,7 @@ fn a_lone_host_and_a_server_that_hears_nobody_take_nobody_for_dead() {
 #[test]
 fn late_blind_and_outdated_observers_do_not_vote() {
     let dead = |spoil: &dyn Fn(&mut Word)| {
-        let mut world = World::new(4, &[]);
+        let mut world = World::new(4, 0);
         world.unheard(0, 2000);
         for observer in 1..4 {
             world.silent(observer, 0, 1500);
@@ -136,7 +140,7 @@ fn late_blind_and_outdated_observers_do_not_vote() {
 
 #[test]
 fn of_two_hosts_the_other_votes_when_its_stream_crosses_a_network() {
-    let mut world = World::new(2, &[]);
+    let mut world = World::new(2, 0);
     world.unheard(0, 2000);
     world.silent(1, 0, 1500);
     assert_eq!(world.of(0), Liveness::Down);
@@ -146,7 +150,7 @@ fn of_two_hosts_the_other_votes_when_its_stream_crosses_a_network() {
 
 #[test]
 fn one_taken_for_dead_stays_so_until_a_server_hears_it() {
-    let mut world = World::new(4, &[]);
+    let mut world = World::new(4, 0);
     world.unheard(0, 5000);
     world.seen.get_mut(&id(0)).unwrap().down = true;
     assert_eq!(world.of(0), Liveness::Down, "though all observers hear it");
@@ -156,7 +160,7 @@ fn one_taken_for_dead_stays_so_until_a_server_hears_it() {
 
 #[test]
 fn half_of_the_observers_are_not_a_majority() {
-    let mut world = World::new(5, &[]);
+    let mut world = World::new(5, 0);
     world.unheard(0, 2000);
     for observer in 1..3 {
         world.silent(observer, 0, 1500);

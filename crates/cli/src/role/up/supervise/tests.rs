@@ -80,18 +80,6 @@ async fn an_end_in_order_lets_it_finish() {
 }
 
 #[tokio::test]
-async fn a_restart_is_no_death() {
-    let world = world("trap 'exit 0' TERM; echo up >>$DIR/log; while :; do sleep 0.01; done");
-    let log = world.dir.path().join("log");
-    lines(&log, 1).await;
-    world.handle.restart();
-    lines(&log, 2).await;
-    assert_eq!(world.handle.health.borrow().deaths, 0);
-    world.wish.send_replace(Wish::Stop);
-    assert!(world.running.await.unwrap());
-}
-
-#[tokio::test]
 async fn the_supervisor_names_itself_and_hands_over_what_is_held() {
     let world =
         world("echo \"$1 $2\" >>$DIR/log; readlink /proc/$$/fd/0 >>$DIR/log; exec sleep 1000");

@@ -16,7 +16,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use super::packet::{Kind, LENGTH, Nonce, Packet, packet};
 
-/// An agent whose own loop has shown no sign of life for so long does not answer for its host.
+/// A host whose agent's own loop has shown no sign of life for so long does not answer for its host.
 const PULSE_WITHIN: Duration = Duration::from_secs(5);
 
 /// After an error of the socket, so that a lasting one does not take the whole processor.
@@ -25,14 +25,22 @@ const ERROR_PAUSE: Duration = Duration::from_millis(20);
 /// When the agent's own loop last showed that it runs.
 pub type Pulse = watch::Receiver<Instant>;
 
-/// Answers probes and probes others.
+/// The host that a service answers for.
+#[derive(Debug)]
+pub struct Answering {
+    /// Its name.
+    pub host: HostId,
+    /// Shows that its agent works; without it nothing is answered.
+    pub pulse: Pulse,
+}
+
+/// Probes others, and answers probes of its own host where there is one.
 #[derive(Debug)]
 pub struct Service {
     socket: UdpSocket,
-    host: HostId,
+    answering: Option<Answering>,
     lists: watch::Receiver<Arc<Observe>>,
     observed: watch::Sender<Observed>,
-    pulse: Pulse,
 }
 
 impl Service {
@@ -42,13 +50,12 @@ impl Service {
     /// The address is taken or not this host's.
     pub async fn bind(
         address: SocketAddr,
-        host: HostId,
+        answering: Option<Answering>,
         lists: watch::Receiver<Arc<Observe>>,
         observed: watch::Sender<Observed>,
-        pulse: Pulse,
     ) -> io::Result<Self> {
         let socket = UdpSocket::bind(address).await?;
-        Ok(Self { socket, host, lists, observed, pulse })
+        Ok(Self { socket, answering, lists, observed })
     }
 
     /// Where it answers.
@@ -128,9 +135,10 @@ impl Service {
         let read = Packet::read(bytes)?;
         match read.kind {
             Kind::Question => {
-                let lives = self.pulse.borrow().elapsed() < PULSE_WITHIN;
-                if lives && read.is_of(key, &self.host) {
-                    let answer = packet(key, Kind::Answer, &read.nonce, &self.host)?;
+                let Answering { host, pulse } = self.answering.as_ref()?;
+                let lives = pulse.borrow().elapsed() < PULSE_WITHIN;
+                if lives && read.is_of(key, host) {
+                    let answer = packet(key, Kind::Answer, &read.nonce, host)?;
                     if let Err(error) = self.socket.try_send_to(&answer, from) {
                         tracing::trace!(%error, %from, "answer a probe");
                     }

@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::packet::{Kind, packet};
-use super::service::Service;
+use super::service::{Answering, Service};
 
 /// Shorter than in production, and so long that a loaded machine keeps them most of the time.
 const TIMES: ProbeTimes = ProbeTimes { every: Millis(60), suspect: Millis(300), down: Millis(600) };
@@ -48,7 +48,8 @@ async fn start(name: &str, list: Arc<Observe>) -> Running {
     let (found, observed) = watch::channel(Observed::default());
     let (pulse, beats) = watch::channel(Instant::now() + std::time::Duration::from_secs(3600));
     let any = "127.0.0.1:0".parse().unwrap();
-    let service = Service::bind(any, host(name), given, found, beats).await.unwrap();
+    let answering = Answering { host: host(name), pulse: beats };
+    let service = Service::bind(any, Some(answering), given, found).await.unwrap();
     let address = service.address().unwrap();
     Running { address, lists, observed, pulse, task: tokio::spawn(service.run()) }
 }
@@ -205,7 +206,7 @@ async fn an_observer_that_was_frozen_does_not_vote_on_waking() {
     let target = start("b", list(key(), &[])).await;
     let mut witness = start("c", list(key(), &[("b", target.address)])).await;
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "probe::tests::frozen_observer", "--nocapture"])
+        .args(["--exact", "tests::frozen_observer", "--nocapture"])
         .env(CHILD, target.address.to_string())
         .stdout(Stdio::piped())
         .spawn()

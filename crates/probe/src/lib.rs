@@ -1,0 +1,13 @@
+//! Observing other machines and being observed: one UDP socket on which a process probes the targets
+//! of its list, and answers whoever has the cluster's key where a host stands behind it. Agents do
+//! both; servers only probe.
+//!
+//! Reports what it finds and draws no conclusion; the verdict on a host is the planner's.
+
+mod packet;
+mod service;
+
+pub use service::{Answering, Pulse, Service};
+
+#[cfg(test)]
+mod tests;
