@@ -16,6 +16,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use clock::{OFFSET_VARIABLE, Offset};
 use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags};
 use rustix::process::WaitOptions;
 use rustix::thread::UnshareFlags;
@@ -246,6 +247,9 @@ impl Init<'_> {
             return Ok((command.spawn()?.id().cast_signed(), Job::Invite));
         }
         command.args(role::arguments(self.lab, plan, machine, member, way));
+        if machine.clock_ms != 0 {
+            command.env(OFFSET_VARIABLE, Offset(machine.clock_ms).to_string());
+        }
         let child = command.stdout(log.try_clone()?).stderr(log).spawn()?;
         Ok((child.id().cast_signed(), Job::Run))
     }

@@ -43,4 +43,4 @@ pub use plan::{Limits, Machine, Member, Plan, PlanError, Role, Shape};
 pub use running::Running;
 pub use status::{MachineStatus, State, status};
 pub use target::{Target, TargetError};
-pub use up::{migrate, up};
+pub use up::{migrate, set_clock, up};

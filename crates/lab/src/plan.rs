@@ -4,6 +4,7 @@ use std::net::Ipv4Addr;
 
 use api::host::DomainPath;
 use api::id::HostId;
+use clock::Offset;
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -106,6 +107,9 @@ pub struct Machine {
     /// Where that stands.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rack: Option<String>,
+    /// How far its clock is off, as Freehold's processes on it see it.
+    #[serde(default)]
+    pub clock_ms: i64,
     /// What runs on it.
     pub members: Vec<Member>,
 }
@@ -185,7 +189,7 @@ impl Plan {
         let mut add = |name: String, hypervisor: Option<String>, rack, members| {
             let number = FIRST_ADDRESS + u32::try_from(machines.len()).expect("few machines");
             let address = Ipv4Addr::from(u32::from(shape.range.addr()) + number);
-            machines.push(Machine { name, address, hypervisor, rack, members });
+            machines.push(Machine { name, address, hypervisor, rack, clock_ms: 0, members });
         };
         for index in 0..if shape.apart { shape.servers } else { 0 } {
             add(format!("server-{}", index + 1), None, None, server(shape, index));
@@ -236,6 +240,13 @@ impl Plan {
     pub fn outside(&self) -> Ipv4Net {
         let address = Ipv4Addr::from(u32::from(self.range.addr()) + 1);
         Ipv4Net::new(address, self.range.prefix_len()).expect("the prefix is a range's")
+    }
+
+    /// Sets how far a machine's clock is off.
+    pub fn set_clock(&mut self, machine: &str, offset: Offset) -> Option<&Machine> {
+        let set = self.machines.iter_mut().find(|it| it.name == machine)?;
+        set.clock_ms = offset.0;
+        Some(set)
     }
 
     /// Moves a machine to another hypervisor, which may be a new one; its rack is that of the

@@ -6,6 +6,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use clock::Offset;
 use net::namespace::Namespace;
 use rustix::process::Signal;
 
@@ -163,21 +164,44 @@ fn start(
 /// There is no such machine, or the name cannot be a hypervisor's.
 pub fn migrate(lab: &Lab, _lock: &Lock, name: &str, hypervisor: &str) -> Result<Machine, LabError> {
     let mut plan = lab.plan()?;
-    let unknown = |name: &str| TargetError::Unknown {
-        name: name.to_owned(),
-        known: "machines, and names of a-z, 0-9 and -".to_owned(),
-    };
     if !is_name(hypervisor) {
-        return Err(unknown(hypervisor).into());
+        return Err(unknown(&plan, hypervisor).into());
     }
-    let moved = plan.migrate(name, hypervisor).cloned().ok_or_else(|| unknown(name))?;
+    let moved = plan.migrate(name, hypervisor).cloned();
+    let moved = moved.ok_or_else(|| unknown(&plan, name))?;
     lab.save_plan(&plan)?;
+    again(lab, name, &[Role::Agent])?;
+    Ok(moved)
+}
+
+/// Sets a machine's clock, as Freehold's processes on it see it: they are started again. Containers
+/// go on, and so does etcd, whose clock is right.
+///
+/// # Errors
+/// There is no such machine.
+pub fn set_clock(lab: &Lab, _lock: &Lock, name: &str, offset: Offset) -> Result<Machine, LabError> {
+    let mut plan = lab.plan()?;
+    let set = plan.set_clock(name, offset).cloned();
+    let set = set.ok_or_else(|| unknown(&plan, name))?;
+    lab.save_plan(&plan)?;
+    again(lab, name, &[Role::Server, Role::Agent])?;
+    Ok(set)
+}
+
+fn unknown(plan: &Plan, name: &str) -> TargetError {
+    let known = plan.machines.iter().map(|machine| machine.name.as_str());
+    let known = known.collect::<Vec<_>>().join(", ") + "; names are of a-z, 0-9 and -";
+    TargetError::Unknown { name: name.to_owned(), known }
+}
+
+/// Ends roles of a machine, whose init starts them again.
+fn again(lab: &Lab, name: &str, roles: &[Role]) -> Result<(), LabError> {
     if machine::init(lab, name).is_some() {
         for process in Group::of_machine(lab, name)?.processes()? {
-            if process.is_role("agent") {
+            if roles.iter().any(|role| process.is_role(role.word())) {
                 process.signal(Signal::TERM);
             }
         }
     }
-    Ok(moved)
+    Ok(())
 }

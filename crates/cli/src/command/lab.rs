@@ -66,6 +66,11 @@ pub(crate) fn run(session: &Session, arguments: Arguments) -> Result<ExitCode, F
             let moved = ::lab::migrate(&lab, &lab.lock()?, &host, &hypervisor)?;
             session.changed(&moved, &format!("{host} is on {} now", moved.domain()))
         }
+        Arguments::Clock { host, offset, which } => {
+            let lab = which.lab()?;
+            let set = ::lab::set_clock(&lab, &lab.lock()?, &host, offset)?;
+            session.changed(&set, &format!("the clock of {host} is {offset} off"))
+        }
         Arguments::Shell { host, command, which } => {
             let command = if command.is_empty() { vec![shell()] } else { command };
             Ok(code(::lab::enter(&which.lab()?, &host, &command)?))
@@ -107,7 +112,13 @@ pub(crate) fn run_hidden(arguments: &Hidden) -> Result<ExitCode, Failure> {
 }
 
 fn bring_up(session: &Session, up: &Up) -> Result<ExitCode, Failure> {
-    let plan = Plan::of(&up.shape()).map_err(::lab::LabError::from)?;
+    let mut plan = Plan::of(&up.shape()).map_err(::lab::LabError::from)?;
+    for (machine, offset) in &up.clocks {
+        if plan.set_clock(machine, *offset).is_none() {
+            let message = format!("set the clock of {machine}: there is no such machine");
+            return Err(Failure::invalid(message));
+        }
+    }
     let lab = up.named.lab()?;
     let door = ::lab::up(&lab, &lab.lock()?, &plan, &binary())?;
     if !up.no_wait && !up.bare {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use ::lab::{DEFAULT_BASE, Lab, Limits, Shape};
 use api::unit::Bytes;
+use clock::Offset;
 use ipnet::Ipv4Net;
 
 use crate::failure::Failure;
@@ -104,6 +105,18 @@ pub(crate) enum Arguments {
         #[command(flatten)]
         which: Which,
     },
+    /// Set a machine's clock wrong, or right again with 0s
+    ///
+    /// Its server and agent start again and see that clock; containers go on.
+    Clock {
+        /// The machine
+        host: String,
+        /// How far it is off: 90s, -1h
+        #[arg(value_name = "OFFSET", allow_hyphen_values = true)]
+        offset: Offset,
+        #[command(flatten)]
+        which: Which,
+    },
     /// Run a shell, or a command, on a machine
     Shell {
         /// The machine
@@ -151,6 +164,9 @@ pub(crate) struct Up {
     /// Start machines alone, without anything of Freehold on them
     #[arg(long, conflicts_with_all = ["servers", "servers_apart"])]
     pub bare: bool,
+    /// A machine whose clock is wrong, e.g. host-2=-1h; may be repeated
+    #[arg(long = "clock-offset", value_name = "HOST=OFFSET", value_parser = clock)]
+    pub clocks: Vec<(String, Offset)>,
     /// Processors of each machine [default: all of this one]
     #[arg(long, value_name = "N")]
     pub cpus: Option<u32>,
@@ -178,6 +194,11 @@ impl Up {
             range: self.range,
         }
     }
+}
+
+fn clock(text: &str) -> Result<(String, Offset), String> {
+    let (host, offset) = text.split_once('=').ok_or("write HOST=OFFSET")?;
+    Ok((host.to_owned(), offset.parse().map_err(|error: clock::OffsetError| error.to_string())?))
 }
 
 /// What is killed, frozen or restarted.
