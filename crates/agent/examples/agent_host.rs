@@ -5,7 +5,8 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use agent::Options;
+use agent::ingress::GatewayOptions;
+use agent::{DomainCommand, Options};
 use serde_json::Value;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -75,11 +76,16 @@ fn read(file: &Path) -> Result<Options, Box<dyn std::error::Error>> {
         slug: text("slug").parse()?,
         host: text("host").parse()?,
         servers: list("servers"),
-        ca_pem: text("ca_pem"),
+        authorities: text("authorities").into(),
         certificate: text("certificate").into(),
         key: text("key").into(),
         subnet: text("subnet").parse()?,
         domain: None,
+        domain_command: value["domain_command"].as_str().map(|command| DomainCommand {
+            command: command.to_owned(),
+            every: std::time::Duration::from_millis(100),
+            within: DomainCommand::WITHIN,
+        }),
         address: None,
         overlay: net::overlay::Mode::Auto,
         overlay_port: net::overlay::TUNNEL_PORT,
@@ -88,6 +94,8 @@ fn read(file: &Path) -> Result<Options, Box<dyn std::error::Error>> {
         services: text("services").parse()?,
         http: address("http")?,
         https: address("https")?,
+        ingress: true,
+        gateway: GatewayOptions { port: 7443, address: None },
         exe: std::env::current_exe()?,
         shim_args: vec!["shim".into()],
         proxy_args: vec!["proxy".into()],

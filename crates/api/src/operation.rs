@@ -111,6 +111,13 @@ pub struct AppStatus {
     pub service_address: Option<String>,
     /// What keeps it from its goal, for people; empty when it is there.
     pub why: Vec<String>,
+    /// Hosts that have the release's image and run none of it: an instance that moves there waits
+    /// for no fetch.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warm: Vec<HostId>,
+    /// Hosts that are to have it ahead of need and do not report it yet.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warming: Vec<HostId>,
     /// Its instances.
     pub instances: Vec<Instance>,
 }
@@ -131,6 +138,9 @@ pub struct HostView {
     pub used: crate::host::Capacity,
     /// How many instances are assigned to it.
     pub instances: u32,
+    /// What is amiss with it, for people: its clock, its settings, its failure domain.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<String>,
 }
 
 /// A public name or port as listed.
@@ -146,6 +156,10 @@ pub struct RouteView {
     pub endpoints: u32,
     /// Whether a certificate of its name is known.
     pub tls: bool,
+    /// Where it is reached: what its name should stand for in DNS. The virtual addresses of all
+    /// segments; where there is none, the hosts that serve the ingress.
+    #[serde(default)]
+    pub addresses: Vec<std::net::Ipv4Addr>,
     /// Requests that the proxies answered since they started; of a TCP route connections.
     #[serde(default)]
     pub requests: u64,
@@ -241,6 +255,9 @@ pub struct ImageView {
     pub pushed: Timestamp,
     /// The releases that use it, `APP@NUMBER`.
     pub used_by: Vec<String>,
+    /// The hosts that have it, ready to run.
+    #[serde(default)]
+    pub hosts: Vec<HostId>,
 }
 
 /// A controller as listed: `GET /v1/controllers`.

@@ -1,11 +1,12 @@
-//! What a server holds to let others in: the authority's key, and a clock for certificates. Decides
-//! nothing about who may come in.
+//! What a server holds to let others in: whom it trusts, the authority's key, and a clock for
+//! certificates. Decides nothing about who may come in.
 
 use std::sync::Arc;
 
 use api::error::{ApiError, ErrorCode};
 use api::time::Timestamp;
-use pki::{CaBundle, CertificateAuthority};
+use parking_lot::RwLock;
+use pki::{CaBundle, CertificateAuthority, SwappableAuthorities, TlsError};
 use rustls::time_provider::TimeProvider;
 
 use crate::engine::Endpoints;
@@ -13,10 +14,10 @@ use crate::engine::Endpoints;
 /// A server's part in the cluster's trust.
 #[derive(Debug)]
 pub struct Trust {
-    /// Whose certificates are accepted.
-    pub authorities: CaBundle,
+    /// Whose certificates are accepted; exchanged while the server runs.
+    pub authorities: Arc<SwappableAuthorities>,
     /// Signs certificates; none on a server that was not given the authority's key.
-    pub authority: Option<CertificateAuthority>,
+    authority: RwLock<Option<Arc<CertificateAuthority>>>,
     /// The clock that certificates and join tokens are judged by.
     pub clock: Arc<dyn TimeProvider>,
     /// The endpoints of the etcd that keeps the cluster's state; none when SQLite does.
@@ -24,6 +25,26 @@ pub struct Trust {
 }
 
 impl Trust {
+    /// Trusts `authorities` and signs with `authority`.
+    ///
+    /// # Errors
+    /// When the authorities are refused.
+    pub fn new(
+        authorities: &CaBundle,
+        authority: Option<CertificateAuthority>,
+        clock: Arc<dyn TimeProvider>,
+        etcd: Endpoints,
+    ) -> Result<Self, TlsError> {
+        let authority = RwLock::new(authority.map(Arc::new));
+        Ok(Self { authorities: SwappableAuthorities::new(authorities)?, authority, clock, etcd })
+    }
+
+    /// Whom it trusts now, the authority that signs first.
+    #[must_use]
+    pub fn bundle(&self) -> CaBundle {
+        self.authorities.bundle()
+    }
+
     /// The time by its clock.
     #[must_use]
     pub fn now(&self) -> jiff::Timestamp {
@@ -42,11 +63,16 @@ impl Trust {
     ///
     /// # Errors
     /// [`ErrorCode::Unavailable`] on a server that has no key.
-    pub fn signs(&self) -> Result<&CertificateAuthority, ApiError> {
-        self.authority.as_ref().ok_or_else(|| {
+    pub fn signs(&self) -> Result<Arc<CertificateAuthority>, ApiError> {
+        self.authority.read().clone().ok_or_else(|| {
             let message = "this server does not have the key of the cluster's authority";
             ApiError::new(ErrorCode::Unavailable, message)
                 .hint("start it with --authority DIR, the directory of ca.pem and ca.key")
         })
+    }
+
+    /// From now on `authority` signs.
+    pub fn sign_with(&self, authority: CertificateAuthority) {
+        *self.authority.write() = Some(Arc::new(authority));
     }
 }

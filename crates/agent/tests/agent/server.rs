@@ -224,7 +224,13 @@ async fn listen(mut body: Incoming, shared: Arc<Shared>) {
             match up {
                 Up::Status(status) => drop(shared.status.send_replace(Some(status))),
                 Up::Acknowledge(known) => drop(shared.acknowledged.send_replace(known)),
-                Up::Hello(_) | Up::Traffic { .. } | Up::Observed(_) | Up::Heartbeat => {}
+                Up::Hello(_)
+                | Up::Traffic { .. }
+                | Up::Observed(_)
+                | Up::Lease(_)
+                | Up::About(_)
+                | Up::Holds { .. }
+                | Up::Heartbeat => {}
             }
         }
     }

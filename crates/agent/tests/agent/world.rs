@@ -107,7 +107,7 @@ impl World {
             "slug": self.slug,
             "host": self.name,
             "servers": [server],
-            "ca_pem": fs::read_to_string(self.root.join("ca.pem")).unwrap(),
+            "authorities": path("ca.pem"),
             "certificate": path("host.pem"),
             "key": path("host.key"),
             "subnet": SUBNET,

@@ -8,12 +8,13 @@ use api::operation::CertificateRequest;
 use api::protocol::SecretValue;
 use clap::Subcommand;
 
+use super::authority;
 use super::source::Source;
 use crate::connect::Session;
 use crate::failure::Failure;
 use crate::output::{Look, Table};
 
-/// Certificates that the ingress serves
+/// Certificates that the ingress serves, and the cluster's own authority
 #[derive(Debug, Subcommand)]
 pub(crate) enum Arguments {
     /// Set a certificate; it is served at once
@@ -37,10 +38,13 @@ pub(crate) enum Arguments {
         /// Its name
         name: String,
     },
+    #[command(subcommand)]
+    Authority(authority::Arguments),
 }
 
 pub(crate) fn run(session: &Session, arguments: Arguments) -> Result<ExitCode, Failure> {
     match arguments {
+        Arguments::Authority(arguments) => authority::run(session, &arguments),
         Arguments::Set { name, chain, key, hosts } => {
             let request = CertificateRequest {
                 hosts,

@@ -4,13 +4,16 @@
 mod file;
 pub(super) mod join;
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use agent::DomainCommand;
+use agent::ingress::GatewayOptions;
 use api::host::DomainPath;
 use api::id::HostId;
 use api::liveness::PROBE_PORT;
+use api::unit::Millis;
 use ipnet::Ipv4Net;
 use net::Slug;
 use net::overlay::{Mode, TUNNEL_PORT};
@@ -18,6 +21,9 @@ use net::overlay::{Mode, TUNNEL_PORT};
 use super::kept::Kept;
 use super::process::{Supervised, clock, finished, runtime, start_log, stop_signal};
 use crate::failure::Failure;
+
+/// The port of the API where nothing else is said.
+const API_PORT: u16 = 7443;
 
 /// Run the agent of a host
 #[derive(Debug, clap::Args)]
@@ -54,22 +60,32 @@ pub(crate) struct Arguments {
     /// The failure domain it stands in, outermost first, e.g. rack-3/hypervisor-12
     #[arg(long, value_name = "PATH")]
     pub domain: Option<DomainPath>,
+    /// A command that prints that, run by sh at the start and again and again, where it may change;
+    /// see contrib/domain for vSphere, Proxmox and libvirt
+    #[arg(long, value_name = "COMMAND")]
+    pub domain_command: Option<String>,
+    /// How often that command is run [default: 30s]
+    #[arg(long, value_name = "DURATION", requires = "domain_command")]
+    pub domain_every: Option<Millis>,
+    /// How long that command may take [default: 10s]
+    #[arg(long, value_name = "DURATION", requires = "domain_command")]
+    pub domain_within: Option<Millis>,
     /// Where other hosts reach it
     #[arg(long, value_name = "IP")]
     pub address: Option<Ipv4Addr>,
     /// How packets go to other hosts' instances: auto (direct on a common segment), vxlan or
     /// direct; the same on all hosts
-    #[arg(long, value_name = "MODE", default_value_t)]
-    pub overlay: Mode,
-    /// The UDP port of the tunnel between hosts; the same on all hosts
-    #[arg(long, value_name = "PORT", default_value_t = TUNNEL_PORT)]
-    pub overlay_port: u16,
-    /// The UDP port of adverts between ingress hosts; the same on all hosts
-    #[arg(long, value_name = "PORT", default_value_t = agent::vip::PORT)]
-    pub vip_port: u16,
-    /// The UDP port on which hosts probe each other; the same on all hosts
-    #[arg(long, value_name = "PORT", default_value_t = PROBE_PORT)]
-    pub probe_port: u16,
+    #[arg(long, value_name = "MODE")]
+    pub overlay: Option<Mode>,
+    /// The UDP port of the tunnel between hosts; the same on all hosts [default: 4789]
+    #[arg(long, value_name = "PORT")]
+    pub overlay_port: Option<u16>,
+    /// The UDP port of adverts between ingress hosts; the same on all hosts [default: 7445]
+    #[arg(long, value_name = "PORT")]
+    pub vip_port: Option<u16>,
+    /// The UDP port on which hosts probe each other; the same on all hosts [default: 7444]
+    #[arg(long, value_name = "PORT")]
+    pub probe_port: Option<u16>,
     /// The addresses of all instances of the cluster
     #[arg(long, value_name = "CIDR")]
     pub instance_range: Option<Ipv4Net>,
@@ -82,6 +98,12 @@ pub(crate) struct Arguments {
     /// Where the ingress serves TLS
     #[arg(long, value_name = "ADDRESS")]
     pub https: Option<SocketAddr>,
+    /// The port on which virtual addresses answer for the API of any server [default: 7443]
+    #[arg(long, value_name = "PORT")]
+    pub api_port: Option<u16>,
+    /// Answer for the API of any server at this address too, on a host that runs no server
+    #[arg(long, value_name = "IP")]
+    pub api: Option<IpAddr>,
     /// Remove containers, network and run directory on an orderly end
     #[arg(long)]
     pub ephemeral: bool,
@@ -126,6 +148,7 @@ fn given(arguments: Arguments) -> Result<agent::Options, Failure> {
         instances: arguments.instance_range.ok_or_else(|| missing("instance-range"))?,
         services: arguments.service_range.ok_or_else(|| missing("service-range"))?,
         data: arguments.data.clone(),
+        ingress: true,
     };
     if arguments.servers.is_empty() {
         return Err(missing("server"));
@@ -145,10 +168,14 @@ struct Plain {
     subnet: Ipv4Net,
     instances: Ipv4Net,
     services: Ipv4Net,
+    /// Whether it serves the ingress until a server says whether it shall.
+    ingress: bool,
 }
 
 impl Plain {
     fn options(self, arguments: Arguments) -> Result<agent::Options, Failure> {
+        let domain_command = domain_command(&arguments);
+        let probe_port = arguments.probe_port.unwrap_or(PROBE_PORT);
         let access_log = self.data.join("access.log").to_string_lossy().into_owned();
         Ok(agent::Options {
             clock: clock()?,
@@ -157,27 +184,43 @@ impl Plain {
             slug: self.slug,
             host: self.host,
             servers: arguments.servers,
-            ca_pem: pki::CaBundle::load(&self.authorities)?.to_pem(),
+            authorities: self.authorities,
             certificate: self.certificate,
             key: self.key,
             subnet: self.subnet,
+            domain_command,
             domain: arguments.domain,
             address: arguments.address,
-            overlay: arguments.overlay,
-            overlay_port: arguments.overlay_port,
-            vip_port: arguments.vip_port,
+            overlay: arguments.overlay.unwrap_or_default(),
+            overlay_port: arguments.overlay_port.unwrap_or(TUNNEL_PORT),
+            vip_port: arguments.vip_port.unwrap_or(agent::vip::PORT),
             cluster: self.instances,
             services: self.services,
             http: arguments.http,
             https: arguments.https,
+            ingress: self.ingress,
+            gateway: GatewayOptions {
+                port: arguments.api_port.unwrap_or(API_PORT),
+                address: arguments.api,
+            },
             exe: PathBuf::from("/proc/self/exe"),
             shim_args: vec!["shim".to_owned()],
             proxy_args: vec!["proxy".to_owned(), "--access-log".to_owned(), access_log],
             ephemeral: arguments.ephemeral,
-            probe: arguments.address.map(|ip| SocketAddr::new(ip.into(), arguments.probe_port)),
+            probe: arguments.address.map(|ip| SocketAddr::new(ip.into(), probe_port)),
             capacity: None,
         })
     }
+}
+
+/// How to find the failure domain out, where a command is given for it.
+fn domain_command(arguments: &Arguments) -> Option<DomainCommand> {
+    let span = |given: Option<Millis>, default| given.map_or(default, Millis::duration);
+    Some(DomainCommand {
+        command: arguments.domain_command.clone()?,
+        every: span(arguments.domain_every, DomainCommand::EVERY),
+        within: span(arguments.domain_within, DomainCommand::WITHIN),
+    })
 }
 
 fn start(options: agent::Options) -> Result<ExitCode, Failure> {

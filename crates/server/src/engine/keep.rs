@@ -42,14 +42,15 @@ pub(crate) struct Keeper {
     options: Options,
     store: Arc<EtcdStore>,
     endpoints: Endpoints,
-    /// The certificate that the store shows now.
-    certificate: Vec<u8>,
+    /// The certificate that the store shows now, and the authorities that it trusts.
+    certificate: (Vec<u8>, Vec<u8>),
 }
 
 impl Keeper {
     /// Over the store that uses `endpoints` and what the certificate's file says now.
     pub(crate) fn new(options: Options, store: Arc<EtcdStore>, endpoints: Endpoints) -> Self {
-        let certificate = std::fs::read(&options.certificate).unwrap_or_default();
+        let read = |path| std::fs::read(path).unwrap_or_default();
+        let certificate = (read(&options.certificate), read(&options.authorities));
         Self { options, store, endpoints, certificate }
     }
 
@@ -95,7 +96,8 @@ impl Keeper {
     async fn look(&mut self) -> Result<(), Failed> {
         let known = self.endpoints.get();
         let seen = voters(&self.admin().await?.members().await?);
-        let certificate = std::fs::read(&self.options.certificate)?;
+        let read = |path: &Path| std::fs::read(path);
+        let certificate = (read(&self.options.certificate)?, read(&self.options.authorities)?);
         let members_changed = !seen.is_empty() && seen != known;
         if !members_changed && certificate == self.certificate {
             return Ok(());

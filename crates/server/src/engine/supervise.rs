@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::adopt::{Record, find};
 use super::launch::{Launch, LaunchError};
 use super::options::Options;
+use super::trusted;
 
 /// Pauses between starts of a process that dies at once; one that ran for longer than the longest
 /// is started again after the shortest.
@@ -163,6 +164,8 @@ impl Engine {
             .create(self.options.data())
             .map_err(|error| self.failed("make the directory", error))?;
         let log = self.open_log().map_err(|error| self.failed("open the log", error))?;
+        let noted = trusted::note(&self.options);
+        noted.map_err(|error| self.failed("write down the authorities", error))?;
         // setsid runs in the new process and becomes etcd: the number stays the same.
         let child = Command::new("setsid")
             .arg(&self.options.binary)

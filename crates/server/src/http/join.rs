@@ -1,5 +1,6 @@
 //! Joining: tokens for operators, and what joiners and members ask.
 
+use api::authority::{AuthorityView, RotateRequest};
 use api::error::{ApiError, ErrorCode};
 use api::join::{
     HandoverAnswer, HandoverRequest, HostJoinRequest, HostJoined, JoinRole, JoinToken,
@@ -53,6 +54,18 @@ pub(super) async fn handover(
     call: Call<Json<HandoverRequest>>,
 ) -> Result<Shows<HandoverAnswer>, ApiError> {
     call.core.hand_over(&call.trust, call.peer.as_ref(), &call.body.value).map(shows)
+}
+
+pub(super) async fn authority(call: Call) -> Result<Shows<AuthorityView>, ApiError> {
+    call.core.authority(&call.trust).map(shows)
+}
+
+pub(super) async fn rotate(
+    call: Call<Json<RotateRequest>>,
+) -> Result<Shows<AuthorityView>, ApiError> {
+    let by = &call.caller.name;
+    tracing::info!(by, request = ?call.body.value, "the authority is exchanged");
+    call.core.rotate_authority(&call.trust, &call.body.value).await.map(shows)
 }
 
 pub(super) async fn renew(call: Call<Json<RenewRequest>>) -> Result<Shows<RenewAnswer>, ApiError> {

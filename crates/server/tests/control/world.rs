@@ -39,6 +39,7 @@ pub(crate) struct World {
     pub(crate) core: Arc<Core>,
     pub(crate) store: Arc<MemoryStore>,
     pub(crate) trust: Arc<Trust>,
+    pub(crate) registry: Arc<server::oci::Registry>,
     tasks: TaskTracker,
     stop: CancellationToken,
     _dir: tempfile::TempDir,
@@ -68,8 +69,9 @@ impl Trust {
     }
 }
 
-/// Knows every image whose repository is `img`: the digest says the tag.
-struct Images;
+/// Knows what is in the registry, and every image whose repository is `img`: there the digest says
+/// the tag.
+struct Images(Option<Arc<server::oci::Registry>>);
 
 #[async_trait]
 impl ImageSource for Images {
@@ -78,6 +80,12 @@ impl ImageSource for Images {
         _: Option<&Remote>,
         reference: &image::Reference,
     ) -> Result<Option<Found>, ApiError> {
+        if let Some(registry) = &self.0
+            && let Ok(Some(found)) = registry.resolve(reference.path(), &reference.wanted()).await
+        {
+            let digest = found.digest.to_string().parse().expect("a digest");
+            return Ok(Some(Found { digest, hold: None }));
+        }
         let known = reference.path() == "img";
         let digest = image::Digest::of(reference.wanted().as_bytes()).to_string();
         let found = || Found { digest: digest.parse().expect("a digest"), hold: None };
@@ -106,6 +114,21 @@ impl World {
         how: Lead,
     ) -> Self {
         let dir = tempfile::tempdir().unwrap();
+        let registry = server::oci::Registry::open(dir.path(), server::oci::Options::default());
+        let registry = (Arc::new(registry.unwrap()), dir);
+        Self::with_registry(trust, name, (store, reached), how, registry, async |_| {}).await
+    }
+
+    /// The same on a registry to which something happens before the server starts.
+    pub(crate) async fn with_registry(
+        trust: &Arc<Trust>,
+        name: &str,
+        (store, reached): (Arc<MemoryStore>, Arc<dyn Store>),
+        how: Lead,
+        (registry, dir): (Arc<server::oci::Registry>, TempDir),
+        before: impl AsyncFnOnce(&server::oci::Registry),
+    ) -> Self {
+        before(&registry).await;
         let (events, queue) = Events::new(name);
         drop(queue);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -124,8 +147,8 @@ impl World {
             keyring: Arc::new(trust.keyring()),
             driver: Driver::default(),
             resolver: Resolver {
-                own: Arc::new(Images),
-                others: Arc::new(Images),
+                own: Arc::new(Images(Some(registry.clone()))),
+                others: Arc::new(Images(None)),
                 own_names: Vec::new(),
             },
             planning: Mutex::new(Planning::default()),
@@ -134,8 +157,6 @@ impl World {
         tasks.spawn(core.cache.clone().run(reached.clone(), stop.clone()));
         environments(&core).await;
         core.introduce().await.unwrap();
-        let registry = server::oci::Registry::open(dir.path(), server::oci::Options::default());
-        let registry = Arc::new(registry.unwrap());
         control::start(&core, &registry, &tasks, &stop);
         let identity = trust.identity(name);
         let clock = Arc::new(core.clock.clone());
@@ -144,11 +165,13 @@ impl World {
         let authorities = &trusted.authorities;
         let dialer = PeerDialer::new("test", authorities, identity.clone(), &core.clock);
         let dialer = dialer.unwrap();
+        let shared = server::copies::Shared::start(&core, &registry, dialer.clone()).await.unwrap();
+        control::start_copies(&core, &shared, &tasks, &stop);
         tasks.spawn(server::peer::run(core.clone(), dialer, stop.clone()));
-        let serving = Serving { identity, trust: Arc::new(trusted), registry };
+        let serving = Serving { identity, trust: Arc::new(trusted), registry: registry.clone() };
         tasks.spawn(serve(core.clone(), listener, serving, stop.clone()));
         tasks.spawn(control::lead(core.clone(), how, stop.clone()));
-        Self { core, store, trust: trust.clone(), tasks, stop, _dir: dir }
+        Self { core, store, trust: trust.clone(), registry, tasks, stop, _dir: dir }
     }
 
     /// The term in which this server leads.

@@ -74,12 +74,9 @@ impl Cluster {
         let authority = CertificateAuthority::create("test", jiff::Timestamp::now()).unwrap();
         let (pem, key) = authority.export();
         let clock = Arc::new(TestClock(AtomicI64::new(0)));
-        let trust = Arc::new(Trust {
-            authorities: authority.bundle().clone(),
-            authority: Some(CertificateAuthority::import(&pem, &key).unwrap()),
-            clock: clock.clone(),
-            etcd: etcd.into(),
-        });
+        let signs = Some(CertificateAuthority::import(&pem, &key).unwrap());
+        let trust = Trust::new(authority.bundle(), signs, clock.clone(), etcd.into());
+        let trust = Arc::new(trust.unwrap());
         Self {
             authority,
             clock,

@@ -7,6 +7,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use api::host::DomainPath;
 use api::id::HostId;
 use api::join::{HostJoinRequest, HostJoined};
 use api::protocol::SecretValue;
@@ -39,6 +40,9 @@ pub(crate) struct Joining {
     /// A label of this host; may be repeated. ingress=true makes it serve the ingress
     #[arg(long = "label", value_name = "KEY=VALUE", requires = "join")]
     pub labels: Vec<String>,
+    /// Serve the ingress: the same as --label ingress=true
+    #[arg(long, requires = "join")]
+    pub ingress: bool,
     /// Take the place of the host with this name; an operator must have said so too
     #[arg(long, requires = "join")]
     pub replace: bool,
@@ -65,7 +69,8 @@ impl Joining {
             Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
             _ => Err(Failure::invalid(format!("set label {text:?}")).hint("write KEY=VALUE")),
         };
-        self.labels.iter().map(pair).collect()
+        let ingress = self.ingress.then(|| Ok(("ingress".to_owned(), "true".to_owned())));
+        self.labels.iter().map(pair).chain(ingress).collect()
     }
 }
 
@@ -88,12 +93,13 @@ pub(super) fn run(
         Some(address) => address,
         None => own_address(&join.join)?,
     };
+    let domain = domain(arguments, &name);
     let request = HostJoinRequest {
         token: SecretValue(token.token().reveal().to_string()),
         name: name.clone(),
         request_pem: HostKey::load_or_create(&key)?.request_pem()?,
         address,
-        domain: arguments.domain.clone().unwrap_or_default(),
+        domain: domain.clone().unwrap_or_default(),
         labels,
         replace: join.replace,
         time: clock()?.wall(),
@@ -101,22 +107,50 @@ pub(super) fn run(
     let joined = ask(&join.join, &token, &request)?;
     CaBundle::from_pem(joined.authorities_pem.as_bytes())?.save(&authorities)?;
     HostKey::load(&key)?.with_certificate(&joined.certificate_pem)?.save(&certificate, &key)?;
-    let listen = |port| ingress.then(|| SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port));
+    // A host that gets the label later serves there too.
+    let listen = |port| Some(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port));
     let file = AgentFile {
         servers: servers(&join.join, &joined)?,
         cluster: joined.cluster,
         host: name,
         address,
-        domain: arguments.domain.clone(),
+        domain,
+        domain_command: arguments.domain_command.clone(),
+        domain_every: arguments.domain_every,
+        domain_within: arguments.domain_within,
         subnet: joined.subnet,
         instance_range: joined.instance_range,
         service_range: joined.service_range,
+        slug: arguments.slug.as_ref().map(|slug| slug.as_str().to_owned()),
+        run_dir: arguments.run_dir.clone(),
+        overlay: arguments.overlay.map(|mode| mode.to_string()),
+        overlay_port: arguments.overlay_port,
+        vip_port: arguments.vip_port,
+        probe_port: arguments.probe_port,
+        api_port: arguments.api_port,
+        api: arguments.api,
+        ingress,
         http: arguments.http.or_else(|| listen(80)),
         https: arguments.https.or_else(|| listen(443)),
     };
     file.save(data)?;
     eprintln!("joined cluster {:?} as host {:?}, subnet {}", file.cluster, file.host, file.subnet);
     Ok(file)
+}
+
+/// Where the host stands: what the command says, else what was typed. The command is asked again
+/// when the agent runs, so one that fails now keeps nobody out.
+fn domain(arguments: &super::Arguments, host: &HostId) -> Option<DomainPath> {
+    let Some(command) = super::domain_command(arguments) else { return arguments.domain.clone() };
+    match run_async(async { Ok(agent::find_domain(&command, host).await) }) {
+        Ok(Ok(domain)) => Some(domain),
+        Ok(Err(error)) => {
+            let failure = Failure::of(Exit::Failure, &error);
+            eprintln!("warning: {}: {}", failure.message, failure.causes.join(": "));
+            arguments.domain.clone()
+        }
+        Err(_) => arguments.domain.clone(),
+    }
 }
 
 fn ask(
