@@ -76,13 +76,14 @@ pub struct Entry {
     /// the documents alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replaces: Option<InstanceId>,
-    /// Grows with each instance that takes a slot over; given to the app to fence its own storage.
+    /// A singleton's: from 1, higher with each instance that takes its place. Given to the app to
+    /// fence its own storage; with it the instance runs only under a lease ([`crate::lease`]).
     #[serde(default, skip_serializing_if = "is_zero")]
     pub epoch: u32,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-fn is_zero(n: &u32) -> bool {
+pub(crate) fn is_zero(n: &u32) -> bool {
     *n == 0
 }
 

@@ -48,6 +48,10 @@ pub struct Deployment {
     pub finished: Option<Timestamp>,
     /// The name of the token that asked for it.
     pub started_by: String,
+    /// The highest epoch that an instance of a singleton was ever given here; zero for other apps.
+    /// Only the instance that has it may run.
+    #[serde(default, skip_serializing_if = "crate::assignment::is_zero")]
+    pub epoch: u32,
 }
 
 /// The most instances of the wanted release that ever were as far at one time.

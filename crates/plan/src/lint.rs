@@ -54,6 +54,10 @@ pub enum Rule {
     Address,
     /// An assignment is no larger than a document may be.
     Size,
+    /// A singleton's instance is added only where no other is assigned, but for those on hosts that
+    /// are down whose lease is over for certain; with an epoch above all before, which its
+    /// deployment names.
+    Singleton,
 }
 
 /// Checks a plan against the snapshot it was made from.
@@ -101,6 +105,7 @@ impl Lint<'_> {
         let served = self.in_service();
         self.now.insert(write.host.clone(), write.clone());
         self.explosion(&added, outcome);
+        self.singletons(&added, outcome);
         self.availability(&served, outcome);
     }
 
@@ -231,6 +236,46 @@ impl Lint<'_> {
                 self.note(Rule::NoExplosion, detail);
             }
         }
+    }
+
+    /// One instance of each singleton, whatever hosts that are down still do.
+    fn singletons(&mut self, added: &[&Entry], outcome: &Outcome) {
+        let mut broken = Vec::new();
+        for entry in added {
+            let place = (entry.environment.clone(), entry.app.clone());
+            let spec = self.snapshot.spec(&place, entry.release);
+            if !spec.is_some_and(|spec| spec.singleton) {
+                if entry.epoch != 0 {
+                    broken.push(format!("{} has an epoch and is no singleton", entry.instance));
+                }
+                continue;
+            }
+            let all = self.now.iter().flat_map(|(host, a)| a.entries.iter().map(move |e| (host, e)));
+            let others = all.filter(|(_, other)| {
+                (&other.environment, &other.app) == (&place.0, &place.1)
+                    && other.instance != entry.instance
+            });
+            for (host, other) in others {
+                let down = self.snapshot.is_down(host);
+                let wait = self.snapshot.leases.wait(&other.instance);
+                if !down || (other.epoch > 0 && wait.0 > 0) || other.epoch >= entry.epoch {
+                    broken.push(format!(
+                        "{} (epoch {}) beside {} (epoch {}) on {host}, down: {down}, {wait} to wait",
+                        entry.instance, entry.epoch, other.instance, other.epoch
+                    ));
+                }
+            }
+            let before = self.snapshot.deployments.get(&place).map_or(0, |d| d.epoch);
+            let of = |d: &&api::deployment::Deployment| (&d.environment, &d.app) == (&place.0, &place.1);
+            let after = outcome.deployments.iter().find(of).map_or(before, |d| d.epoch);
+            if entry.epoch <= before || entry.epoch != after {
+                broken.push(format!(
+                    "{} has epoch {}, its deployment {before} and then {after}",
+                    entry.instance, entry.epoch
+                ));
+            }
+        }
+        broken.into_iter().for_each(|detail| self.note(Rule::Singleton, detail));
     }
 
     /// Desired instances, surge and how many may be missing, by the deployment as the plan leaves

@@ -4,7 +4,7 @@
 use std::fmt;
 
 use api::id::{AppName, EnvironmentName, HostId, InstanceId, ReleaseNumber};
-use api::unit::{Bytes, MilliCpu};
+use api::unit::{Bytes, Millis, MilliCpu};
 
 /// Why an app in an environment is as it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,6 +65,15 @@ pub enum Blocker {
         holds: u32,
         /// Its share.
         share: u32,
+    },
+    /// A singleton's successor waits until nothing of the one before can run any more.
+    Lease {
+        /// The one before.
+        instance: InstanceId,
+        /// Its host, which is taken for dead; none when that is no member any more.
+        host: Option<HostId>,
+        /// For how long.
+        wait: Millis,
     },
     /// All addresses of a host's subnet or of the service range are taken or cooling off.
     NoAddress(String),
@@ -176,6 +185,14 @@ impl fmt::Display for Blocker {
                 "failure domain {domain} holds {holds}, its even share is {share}: no other can \
                  take one"
             ),
+            Self::Lease { instance, host, wait } => {
+                let host = host.as_ref().map_or("a host that was removed", HostId::as_str);
+                write!(
+                    f,
+                    "a singleton: {instance} on {host} may still run; its successor waits {wait} \
+                     until its lease is over for certain"
+                )
+            }
             Self::NoAddress(range) => write!(f, "no free address in {range}"),
         }
     }

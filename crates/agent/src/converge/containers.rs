@@ -19,6 +19,7 @@ use super::host::{Found, Host, Progress, Running, Unprepared};
 use super::{adopt, work};
 use crate::failure::told;
 use crate::images::Images;
+use crate::lease::Leases;
 use crate::network::Network;
 use crate::runtime::{ContainerId, ContainerSpec, Runtime, RuntimeError};
 
@@ -63,6 +64,8 @@ pub struct Containers {
     pub network: Arc<Network>,
     /// Where files go.
     pub paths: Paths,
+    /// Lets singletons run.
+    pub leases: Arc<Leases>,
     /// Paces starts.
     pub starts: Semaphore,
     /// What to start.
@@ -97,6 +100,14 @@ impl Host for Containers {
 
     fn admit(&self, entries: &[&Entry]) -> u64 {
         self.network.admit(entries.iter().map(|entry| work::place(entry)))
+    }
+
+    fn hold(&self, entry: &Entry, container: &ContainerId, ran: bool) {
+        self.leases.hold(&entry.instance, container, ran);
+    }
+
+    async fn lease(&self, entry: &Entry, progress: Progress<'_>) {
+        self.leases.wait(&entry.instance, progress).await;
     }
 
     async fn prepare(
@@ -135,6 +146,7 @@ impl Host for Containers {
 
     async fn remove(&self, entry: &Entry, container: &ContainerId) -> Result<(), String> {
         self.prepared.lock().remove(container);
+        self.leases.release(&entry.instance);
         work::remove(self, entry, container.clone()).await
     }
 

@@ -64,6 +64,8 @@ struct Driver {
     work: Option<(JoinHandle<Done>, CancellationToken)>,
     probe: Option<Happening>,
     exit: Option<Happening>,
+    /// The wait for a lease.
+    lease: Option<Happening>,
     progress: (watch::Sender<String>, watch::Receiver<String>),
     last: Option<(Report, bool)>,
 }
@@ -108,6 +110,7 @@ impl Driver {
             failures: spec.health.failures,
             start_within: spec.rollout.start_within,
             stop_grace: spec.process.stop_grace,
+            leased: entry.epoch > 0,
         };
         let clock = host.clock();
         let mut machine = Machine::new(rules, clock.now(), rand::random());
@@ -127,9 +130,14 @@ impl Driver {
             work: None,
             probe: None,
             exit: None,
+            lease: None,
             progress: watch::channel(String::new()),
             last: None,
         };
+        if driver.entry.epoch > 0 {
+            let ran = found.is_some() || before.as_ref().is_some_and(ran);
+            driver.host.hold(&driver.entry, &driver.container, ran);
+        }
         let event = match found {
             None => None,
             Some(Found::Dead(cause)) => Some(Event::FoundDead(cause)),
@@ -177,6 +185,13 @@ impl Driver {
                 };
                 self.work = Some((tokio::spawn(prepare), cancel));
             }
+            Effect::Lease => {
+                let tell = self.progress.0.clone();
+                self.lease = Some(Box::pin(async move {
+                    host.lease(&entry, &|text: String| drop(tell.send_replace(text))).await;
+                    Event::Leased
+                }));
+            }
             Effect::Start => self.begin(async move {
                 match host.start(&container).await {
                     Ok(running) => {
@@ -204,6 +219,7 @@ impl Driver {
             }),
             Effect::Remove => {
                 let before = self.work.take();
+                self.lease = None;
                 self.begin(async move {
                     if let Some((preparing, cancel)) = before {
                         cancel.cancel();
@@ -239,7 +255,7 @@ impl Driver {
             }
         };
         let progress = &mut self.progress.1;
-        let working = self.work.is_some();
+        let working = self.work.is_some() || self.lease.is_some();
         tokio::select! {
             done = finished(&mut self.work) => {
                 self.work = None;
@@ -249,6 +265,10 @@ impl Driver {
                 done.event
             }
             event = happened(&mut self.exit) => event,
+            event = happened(&mut self.lease) => {
+                self.lease = None;
+                event
+            }
             event = happened(&mut self.probe) => {
                 self.probe = None;
                 event
@@ -285,6 +305,17 @@ impl Driver {
             message: report.message.clone(),
         }
     }
+}
+
+/// Whether an instance that was reported so was started before.
+fn ran(before: &InstanceStatus) -> bool {
+    use api::status::{
+        ExitCause,
+        InstanceState::{Healthy, Starting, Stopping, Unhealthy},
+    };
+    let started = matches!(before.state, Starting | Healthy | Unhealthy | Stopping);
+    let died = before.last_exit.as_ref();
+    started || died.is_some_and(|exit| !matches!(exit.cause, ExitCause::StartFailed(_)))
 }
 
 /// The end of a container as an event.

@@ -85,6 +85,15 @@ pub trait Host: fmt::Debug + Send + Sync {
     /// preparation waits for.
     fn admit(&self, entries: &[&Entry]) -> u64;
 
+    /// Asks for leases of a singleton's instance from now on, until it is removed. `ran` says
+    /// whether it ever had one.
+    fn hold(&self, _entry: &Entry, _container: &ContainerId, _ran: bool) {}
+
+    /// Waits for a lease that is long enough to start under. A host that keeps none never has one.
+    async fn lease(&self, _entry: &Entry, _progress: Progress<'_>) {
+        std::future::pending().await
+    }
+
     /// Fetches the image and makes network and files.
     ///
     /// # Errors

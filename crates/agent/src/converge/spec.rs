@@ -10,8 +10,8 @@ use image::Image;
 
 use super::containers::Paths;
 use crate::runtime::{
-    Bind, Capability, ContainerId, ContainerSpec, CpuLimits, IdRange, Limits, LogOptions,
-    NetworkNamespace, Scratch, SeccompProfile, Signal, WritableTmpfs,
+    Bind, BoottimeMs, Capability, ContainerId, ContainerSpec, CpuLimits, IdRange, Limits,
+    LogOptions, NetworkNamespace, Scratch, SeccompProfile, Signal, WritableTmpfs,
 };
 
 /// The first range of user ids: 16,384 ranges of 65,536 from 2³⁰ to 2³¹, above every account and
@@ -95,7 +95,8 @@ pub fn container_spec(
         stop_grace_ms: process.stop_grace.get(),
         seccomp: SeccompProfile::Default,
         log: LogOptions::in_dir(paths.logs.join(name)),
-        deadline: None,
+        // A singleton's is set when it is started; this one is over.
+        deadline: (entry.epoch > 0).then(BoottimeMs::default),
     })
 }
 

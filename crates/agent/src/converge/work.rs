@@ -19,7 +19,7 @@ use super::spec::container_spec;
 use crate::failure::told;
 use crate::images::ImagesError;
 use crate::network::LocalInstance;
-use crate::runtime::{self, ContainerId, ContainerSpec, Phase};
+use crate::runtime::{self, ContainerId, ContainerSpec, Phase, StopReason};
 use crate::shim::ExitWatch;
 
 /// Fetches the image and makes the network, both at once. A cancelled fetch is dropped; the network
@@ -86,6 +86,10 @@ pub(super) async fn start(
 ) -> Result<Running, String> {
     let going_down = || "the agent is going down".to_owned();
     let _turn = context.starts.acquire().await.map_err(|_| going_down())?;
+    let spec = match context.leases.until(&spec.id) {
+        Some(until) => Arc::new(ContainerSpec { deadline: Some(until), ..(*spec).clone() }),
+        None => spec,
+    };
     let runtime = context.runtime.clone();
     let created = tokio::task::spawn_blocking(move || {
         let started = runtime.create(&spec).map_err(|error| told(&error))?;
@@ -150,6 +154,7 @@ pub(super) async fn delete(context: &Containers, id: ContainerId) -> Result<(), 
 /// What a phase that is no life means as a cause of death.
 pub(super) fn cause_of(phase: &Phase) -> ExitCause {
     match phase {
+        Phase::Exited(exit) if exit.stopped_by == Some(StopReason::Deadline) => ExitCause::Deadline,
         Phase::Exited(exit) => match exit.cause {
             runtime::ExitCause::Code(code) => ExitCause::Exited(code.into()),
             runtime::ExitCause::Signal(signal) => ExitCause::Signaled(signal.number()),

@@ -279,6 +279,7 @@ fn by_library(
         pipe.map_err(|e| CreateError::io("making a pipe in", bundle, e.into()))?;
     let payload = Payload {
         init: spec.init,
+        deadline: spec.deadline,
         filter: seccomp::program().into(),
         exec_fd: exec_tx.as_raw_fd(),
         status_fd: ends.status.as_raw_fd(),

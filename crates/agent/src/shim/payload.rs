@@ -17,6 +17,7 @@ use libcontainer::workload::{
 };
 use oci_spec::runtime::Spec;
 
+use crate::runtime::BoottimeMs;
 use crate::runtime::seccomp::Instruction;
 
 /// What the first process of a container does once it is set up.
@@ -24,6 +25,8 @@ use crate::runtime::seccomp::Instruction;
 pub(super) struct Payload {
     /// Whether it stays as init.
     pub(super) init: bool,
+    /// A singleton's deadline, as it was when the container was made.
+    pub(super) deadline: Option<BoottimeMs>,
     /// The system call filter.
     pub(super) filter: Rc<[Instruction]>,
     /// Why the command could not be executed goes here: errno (4 bytes, this machine's order) and
@@ -54,6 +57,10 @@ impl Executor for Payload {
         let death =
             rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
         death.map_err(|e| ExecutorError::Other(format!("asking to die with the shim: {e}")))?;
+        // A shim that its deadline has killed before this can't end us any more.
+        if self.deadline.is_some_and(|deadline| deadline <= BoottimeMs::now()) {
+            return Err(ExecutorError::Other("the lease of this singleton is over".into()));
+        }
         if self.init { self.stay_as_init(&command) } else { self.become_command(&command) }
     }
 }

@@ -32,6 +32,11 @@ const CREATE_WITHIN_MS: u64 = 60_000;
 /// Read from a pipe at once; two of these bound what the log holds in memory.
 const CHUNK: usize = 16 << 10;
 
+/// So long after a singleton's deadline the kernel kills the shim, which ends the container: where
+/// all of this stands still, nobody else does it before anything runs on. Well within what a
+/// successor waits beyond the deadline.
+const LAST_RESORT_MS: u64 = 200;
+
 /// Most output read after the end: what fits a pipe (64 KiB by default, at most 1 MiB by fcntl).
 const LAST_READS: usize = (1 << 20) / CHUNK;
 
@@ -70,6 +75,7 @@ pub(super) struct Shim {
     config: ShimConfig,
     state: State,
     stopping: Stopping,
+    last_resort: Option<sys::LastResort>,
     log: LogWriter,
     bucket: Bucket,
     output: [Option<OwnedFd>; 2],
@@ -106,6 +112,11 @@ impl Shim {
         for end in [&out, &err, &status_pipe] {
             rustix::io::ioctl_fionbio(end, true)?;
         }
+        // Before anything of the container can run.
+        let last_resort = match config.deadline {
+            Some(deadline) => Some(armed(deadline)?),
+            None => None,
+        };
         let ends = Ends { stdout, stderr, status };
         let child = match sys::fork()? {
             sys::Forked::Child => be_creator(bundle, ends, report_tx),
@@ -117,6 +128,7 @@ impl Shim {
             bundle: bundle.to_owned(),
             state: State::Creating { child, report, until: now.plus_ms(CREATE_WITHIN_MS) },
             stopping: Stopping::with_deadline(config.deadline),
+            last_resort,
             bucket: Bucket::new(config.log.rate_bytes_per_s, now),
             config,
             log,
@@ -364,9 +376,14 @@ impl Shim {
                 Reply::Ok
             }
             Request::Renew { deadline } => {
-                match self.stopping.renew(BoottimeMs::now(), *deadline) {
-                    true => Reply::Ok,
-                    false => refused("the container has no deadline, or it has passed"),
+                if !self.stopping.renew(BoottimeMs::now(), *deadline) {
+                    return refused("the container has no deadline, or it has passed");
+                }
+                // Where this fails it stays where it was: the container ends too early.
+                let at = self.stopping.deadline().unwrap_or(*deadline).plus_ms(LAST_RESORT_MS);
+                match self.last_resort.as_ref().map(|last_resort| last_resort.set(at.0)) {
+                    None | Some(Ok(())) => Reply::Ok,
+                    Some(Err(error)) => refused(&format!("set a timer: {error}")),
                 }
             }
             Request::WaitExit => Reply::Ok,
@@ -388,6 +405,9 @@ impl Shim {
 
     /// The container has ended: keep its last words, record how, and tell those who wait.
     fn finish(mut self, wait_status: i32) -> io::Result<()> {
+        if let Some(last_resort) = &self.last_resort {
+            last_resort.set(0)?;
+        }
         for (index, stream) in [(0, LogStream::Out), (1, LogStream::Err)] {
             let Some(end) = self.output[index].take() else { continue };
             let mut chunk = [0; CHUNK];
@@ -446,6 +466,13 @@ fn cause(status: i32, oom_kills: u64, stopped_by: Option<StopReason>) -> ExitCau
     } else {
         ExitCause::Signal(signal)
     }
+}
+
+/// A last resort for a deadline. One that has passed is due at once.
+fn armed(deadline: BoottimeMs) -> io::Result<sys::LastResort> {
+    let last_resort = sys::LastResort::new()?;
+    last_resort.set(deadline.plus_ms(LAST_RESORT_MS).0)?;
+    Ok(last_resort)
 }
 
 fn is_pid(pid: Pid, number: u32) -> bool {

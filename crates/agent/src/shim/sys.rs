@@ -91,6 +91,37 @@ pub(super) fn wait_readable(fds: &[RawFd]) -> io::Result<Vec<RawFd>> {
     Ok(polled.iter().filter(|entry| entry.revents != 0).map(|entry| entry.fd).collect())
 }
 
+/// A time at which the kernel kills this process, whether it runs or stands still.
+pub(super) struct LastResort(libc::timer_t);
+
+impl LastResort {
+    /// One that is not set.
+    pub(super) fn new() -> io::Result<Self> {
+        // SAFETY: the event is zeroed, which is a valid one, and both places live through the call.
+        unsafe {
+            let mut event: libc::sigevent = std::mem::zeroed();
+            event.sigev_notify = libc::SIGEV_SIGNAL;
+            event.sigev_signo = libc::SIGKILL;
+            let mut timer: libc::timer_t = std::mem::zeroed();
+            let made = libc::timer_create(libc::CLOCK_BOOTTIME, &raw mut event, &raw mut timer);
+            if made == 0 { Ok(Self(timer)) } else { Err(io::Error::last_os_error()) }
+        }
+    }
+
+    /// Sets it to a time of CLOCK_BOOTTIME in milliseconds; zero takes it back.
+    pub(super) fn set(&self, at_ms: u64) -> io::Result<()> {
+        // SAFETY: all of the value is initialised and lives through the call; the timer is ours.
+        let set = unsafe {
+            let mut value: libc::itimerspec = std::mem::zeroed();
+            value.it_value.tv_sec =
+                libc::time_t::try_from(at_ms / 1000).unwrap_or(libc::time_t::MAX);
+            value.it_value.tv_nsec = libc::c_long::try_from(at_ms % 1000 * 1_000_000).unwrap_or(0);
+            libc::timer_settime(self.0, libc::TIMER_ABSTIME, &raw const value, std::ptr::null_mut())
+        };
+        if set == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    }
+}
+
 /// Sends any signal, real-time ones too; a process that is gone is not an error.
 pub(super) fn kill(pid: Pid, signal: i32) {
     // SAFETY: two integers; the kernel checks both.

@@ -36,6 +36,9 @@ pub(super) fn check(spec: &Spec, root: &Node, cx: &mut Context) {
 pub(super) fn fill(spec: &mut Spec) {
     let check = spec.health_check();
     spec.health.tcp.get_or_insert(matches!(check, HealthCheck::Tcp { .. }));
+    if spec.singleton {
+        (spec.rollout.surge, spec.rollout.max_unavailable) = (0, 1);
+    }
     if spec.resources.disk.is_none() && !spec.process.scratch.is_empty() {
         spec.resources.disk = Some(scratch_sum(spec));
     }
@@ -257,16 +260,35 @@ fn environment(spec: &Spec, rules: &mut Rules<'_>) {
 }
 
 fn rollout(spec: &Spec, rules: &mut Rules<'_>) {
+    rules.duplicates(["spread", "by"], &spec.spread.by);
+    if spec.singleton {
+        return singleton(spec, rules);
+    }
     if spec.rollout.surge == 0 && spec.rollout.max_unavailable == 0 {
         let paths = [keys(["rollout", "surge"]), keys(["rollout", "max_unavailable"])];
         let hint = Some("set surge or max_unavailable to at least 1".to_owned());
         let message = "with surge = 0 and max_unavailable = 0 no instance can be replaced";
         rules.broken(&paths, message, hint);
     }
-    rules.duplicates(["spread", "by"], &spec.spread.by);
-    if spec.singleton && spec.scale.instances > 1 {
+}
+
+/// A singleton has one instance, which ends before the next begins.
+fn singleton(spec: &Spec, rules: &mut Rules<'_>) {
+    if spec.scale.instances > 1 {
         let paths = [keys(["scale", "instances"]), keys(["singleton"])];
         let message = format!("a singleton has one instance, not {}", spec.scale.instances);
         rules.broken(&paths, message, Some("set scale.instances to 1".into()));
+    }
+    let rollout = &spec.rollout;
+    let given = [("surge", rollout.surge, 0), ("max_unavailable", rollout.max_unavailable, 1)];
+    for (key, given, only) in given {
+        let path = keys(["rollout", key]);
+        if given != only && rules.find(&path).is_some() {
+            let message = format!(
+                "an instance of a singleton ends before the next begins: {key} is {only}, not {given}"
+            );
+            let hint = Some(format!("remove {key}"));
+            rules.broken(&[path, keys(["singleton"])], message, hint);
+        }
     }
 }

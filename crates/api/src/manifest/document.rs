@@ -27,7 +27,7 @@ pub const MAX_ENVIRONMENTS: usize = 32;
 const FIXED: [&str; 3] = ["app", "team", "image"];
 
 /// What is read and stored, but has no effect yet.
-const LATER: [&str; 5] = ["singleton", "uses", "metrics", "jobs", "files"];
+const LATER: [&str; 4] = ["uses", "metrics", "jobs", "files"];
 
 /// A manifest as written, with its overrides; stored whole in a release. Two are equal when they
 /// say the same, whatever the order of their keys and their comments.

@@ -22,7 +22,7 @@ pub enum Event {
     },
     /// At the agent's start: its container was found dead, with this cause.
     FoundDead(ExitCause),
-    /// How far [`Effect::Prepare`] is, for people.
+    /// How far [`Effect::Prepare`] is, or why [`Effect::Lease`] waits, for people.
     Progress(String),
     /// [`Effect::Prepare`] is done.
     Prepared,
@@ -33,6 +33,8 @@ pub enum Event {
         /// Whether trying again soon may help.
         retryable: bool,
     },
+    /// [`Effect::Lease`] is done: a lease was granted that is long enough to start under.
+    Leased,
     /// [`Effect::Start`] is done: the command was executed.
     Started {
         /// Process id of its first process.
@@ -67,6 +69,8 @@ pub enum Event {
 pub enum Effect {
     /// Fetch and unpack the image, make the network.
     Prepare,
+    /// Wait for a lease. It may be given up half-way, and is with any other effect.
+    Lease,
     /// Make the container and start it. No container of this instance exists.
     Start,
     /// Check its health once, within the check's own time-out.

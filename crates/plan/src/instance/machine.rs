@@ -72,6 +72,7 @@ impl Machine {
             Event::PrepareFailed { message, retryable } => {
                 self.prepare_failed(message, retryable, now)
             }
+            Event::Leased => self.leased(now),
             Event::Started { pid } => self.started(pid, now),
             Event::StartFailed { message } => self.start_failed(message, now),
             Event::Exited(cause) => self.exited(cause, now),
@@ -110,7 +111,11 @@ impl Machine {
             }
             State::Ending { again, .. } => Some(again),
             State::Deleting { again, .. } | State::Removing { again } => again,
-            State::New | State::Preparing | State::Creating | State::Stopped => None,
+            State::New
+            | State::Preparing
+            | State::Leasing
+            | State::Creating
+            | State::Stopped => None,
         }
     }
 
@@ -144,11 +149,14 @@ impl Machine {
         match (wanted, self.state) {
             (Wanted::Run, State::New | State::Stopped) => self.begin(),
             (Wanted::Run, State::Waiting { until: None }) => self.begin(),
-            (Wanted::Drain, State::New | State::Stopped) => {
+            (Wanted::Drain, State::New | State::Stopped | State::Leasing) => {
                 self.state = State::Waiting { until: None };
                 Vec::new()
             }
-            (Wanted::Stop, State::New | State::Preparing | State::Waiting { .. }) => self.remove(),
+            (
+                Wanted::Stop,
+                State::New | State::Preparing | State::Leasing | State::Waiting { .. },
+            ) => self.remove(),
             (Wanted::Stop, State::Running { pid, .. }) => {
                 let grace = self.rules.stop_grace;
                 let again = now.after(grace).after(STOP_MARGIN);
@@ -164,17 +172,34 @@ impl Machine {
     /// The next step towards a running container when there is none.
     fn begin(&mut self) -> Vec<Effect> {
         self.message.clear();
-        if self.prepared {
-            if self.died {
-                self.restarts = self.restarts.saturating_add(1);
-                self.died = false;
-            }
-            self.state = State::Creating;
-            vec![Effect::Start]
-        } else {
+        if !self.prepared {
             self.state = State::Preparing;
-            vec![Effect::Prepare]
+            return vec![Effect::Prepare];
         }
+        if self.rules.leased {
+            self.state = State::Leasing;
+            "waits for its lease".clone_into(&mut self.message);
+            return vec![Effect::Lease];
+        }
+        self.launch()
+    }
+
+    fn leased(&mut self, now: Moment) -> Vec<Effect> {
+        match (self.state, self.wanted) {
+            (State::Leasing, Wanted::Run) => self.launch(),
+            (State::Leasing, _) => self.go_on(None, now),
+            _ => Vec::new(),
+        }
+    }
+
+    fn launch(&mut self) -> Vec<Effect> {
+        self.message.clear();
+        if self.died {
+            self.restarts = self.restarts.saturating_add(1);
+            self.died = false;
+        }
+        self.state = State::Creating;
+        vec![Effect::Start]
     }
 
     fn remove(&mut self) -> Vec<Effect> {
@@ -206,7 +231,7 @@ impl Machine {
     }
 
     fn progress(&mut self, text: String) -> Vec<Effect> {
-        if self.state == State::Preparing {
+        if matches!(self.state, State::Preparing | State::Leasing) {
             self.message = text;
         }
         Vec::new()
@@ -297,7 +322,11 @@ impl Machine {
 
     /// A container died that should not have: clears it away and paces its successor.
     fn bury(&mut self, cause: ExitCause, healthy: Millis, now: Moment) -> Vec<Effect> {
-        let wait = self.next_wait(healthy);
+        // One that ended because no leader was in reach is not to blame: its lease paces it.
+        let wait = match cause {
+            ExitCause::Deadline => Millis(0),
+            _ => self.next_wait(healthy),
+        };
         self.died = true;
         self.message = format!("died: {cause}");
         self.note_death(cause, now);

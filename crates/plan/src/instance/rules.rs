@@ -35,4 +35,6 @@ pub struct Rules {
     pub start_within: Millis,
     /// How long it may take to stop.
     pub stop_grace: Millis,
+    /// Whether it is a singleton's: each start waits for a lease.
+    pub leased: bool,
 }

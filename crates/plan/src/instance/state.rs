@@ -13,6 +13,8 @@ pub(super) enum State {
     Preparing,
     /// Nothing is under way until then.
     Waiting { until: Option<Moment> },
+    /// `Lease` is under way.
+    Leasing,
     /// `Start` is under way.
     Creating,
     /// The container runs.
@@ -64,7 +66,7 @@ impl State {
     pub(super) fn shown(self) -> InstanceState {
         match self {
             Self::New | Self::Preparing => InstanceState::Preparing,
-            Self::Waiting { .. } | Self::Deleting { .. } => InstanceState::Waiting,
+            Self::Waiting { .. } | Self::Leasing | Self::Deleting { .. } => InstanceState::Waiting,
             Self::Creating | Self::Running { health: Health::Unproven, .. } => {
                 InstanceState::Starting
             }

@@ -17,6 +17,7 @@ const RULES: Rules = Rules {
     failures: 3,
     start_within: Millis(5000),
     stop_grace: Millis(10_000),
+    leased: false,
 };
 
 fn machine(rules: Rules) -> Machine {
@@ -42,6 +43,30 @@ fn an_instance_becomes_healthy_and_its_probes_slow_down() {
     assert_eq!((m.report().state, m.report().pid), (InstanceState::Healthy, Some(9)));
     assert_eq!(m.report().message, "");
     assert_eq!(m.wake_at(), Some(Moment(2047)));
+}
+
+#[test]
+fn a_singleton_starts_under_a_lease_only_and_at_once_after_its_deadline() {
+    let mut m = machine(Rules { leased: true, checked: false, ..RULES });
+    assert_eq!(m.step(Event::Wanted(Wanted::Run), Moment(0)), [Effect::Prepare]);
+    assert_eq!(m.step(Event::Prepared, Moment(5)), [Effect::Lease]);
+    assert_eq!(m.report().state, InstanceState::Waiting);
+    assert_eq!(m.step(Event::Progress("held elsewhere".into()), Moment(6)), []);
+    assert_eq!((m.report().message.as_str(), m.wake_at()), ("held elsewhere", None));
+    assert_eq!(m.step(Event::Leased, Moment(9)), [Effect::Start]);
+    assert_eq!(m.report().message, "");
+    for at in [100, 200, 300] {
+        assert_eq!(m.step(Event::Started { pid: 9 }, Moment(at)), []);
+        assert_eq!(m.step(Event::Exited(ExitCause::Deadline), Moment(at)), [Effect::Delete]);
+        assert_eq!(m.step(Event::Deleted, Moment(at)), [Effect::Lease], "no wait of its own");
+        assert_eq!(m.step(Event::Leased, Moment(at)), [Effect::Start]);
+    }
+    assert_eq!(m.report().restarts, 3);
+    let mut waiting = machine(Rules { leased: true, ..RULES });
+    let _ = waiting.step(Event::Wanted(Wanted::Run), Moment(0));
+    let _ = waiting.step(Event::Prepared, Moment(1));
+    assert_eq!(waiting.step(Event::Wanted(Wanted::Stop), Moment(2)), [Effect::Remove]);
+    assert_eq!(waiting.step(Event::Leased, Moment(3)), []);
 }
 
 #[test]
@@ -174,6 +199,7 @@ struct World {
     container: Container,
     work: Option<Effect>,
     probing: bool,
+    leasing: bool,
     now: u64,
 }
 
@@ -201,6 +227,7 @@ impl World {
                 assert_eq!(self.container, Container::None, "a second container: {self:?}");
                 assert_eq!(self.work, None);
                 assert_eq!(self.machine.wanted(), Wanted::Run, "{self:?}");
+                assert!(!self.leasing, "{self:?}");
                 self.work = Some(effect);
             }
             Effect::Prepare => {
@@ -214,7 +241,12 @@ impl World {
             Effect::Remove => {
                 assert!(!matches!(self.container, Container::Runs { .. }), "{self:?}");
                 assert!(matches!(self.work, None | Some(Effect::Prepare)), "{self:?}");
+                self.leasing = false;
                 self.work = Some(effect);
+            }
+            Effect::Lease => {
+                assert_eq!((self.container, self.work), (Container::None, None), "{self:?}");
+                self.leasing = true;
             }
             Effect::Probe => {
                 assert!(!self.probing, "{self:?}");
@@ -238,7 +270,8 @@ impl World {
         }
         // It never rests for ever while something is wanted of it.
         let rests = self.machine.wake_at().is_none() && self.work.is_none();
-        let waits = matches!(self.container, Container::Runs { .. }) || self.probing;
+        let waits =
+            matches!(self.container, Container::Runs { .. }) || self.probing || self.leasing;
         let done = self.machine.is_over() || self.machine.wanted() == Wanted::Drain;
         let new = self.machine.state == State::New;
         assert!(!rests || waits || done || new, "stuck: {self:?}");
@@ -281,6 +314,11 @@ impl World {
                 _ => unreachable!("not work"),
             }
         }
+        if self.leasing {
+            let mut done = self.clone();
+            done.leasing = false;
+            next.push(done.tell(Event::Leased));
+        }
         if self.probing {
             let mut done = self.clone();
             done.probing = false;
@@ -317,6 +355,9 @@ impl World {
                 self.container = Container::Dead;
                 self.probing = false;
                 self = self.tell(Event::Exited(ExitCause::Signaled(15)));
+            } else if self.leasing {
+                self.leasing = false;
+                self = self.tell(Event::Leased);
             } else if self.probing {
                 self.probing = false;
                 self = self.tell(Event::ProbeSucceeded);
@@ -333,14 +374,15 @@ impl World {
 /// when told to.
 #[test]
 fn every_small_world_keeps_its_promises() {
-    for checked in [true, false] {
-        let rules = Rules { checked, failures: 1, start_within: Millis(60), ..RULES };
+    for (checked, leased) in [(true, false), (false, false), (false, true)] {
+        let rules = Rules { checked, leased, failures: 1, start_within: Millis(60), ..RULES };
         let adopt = Event::Adopted { pid: 1, started: Moment(0), healthy: false };
         let start = World {
             machine: machine(rules),
             container: Container::None,
             work: None,
             probing: false,
+            leasing: false,
             now: 0,
         };
         let running = World { container: Container::Runs { told: false }, ..start.clone() };
@@ -378,6 +420,7 @@ fn any_event() -> impl Strategy<Value = Event> {
         Just(Event::Progress("p".into())),
         Just(Event::Prepared),
         any::<bool>().prop_map(|retryable| Event::PrepareFailed { message: "m".into(), retryable }),
+        Just(Event::Leased),
         Just(Event::Started { pid: 2 }),
         Just(Event::StartFailed { message: "m".into() }),
         Just(Event::Exited(ExitCause::OutOfMemory)),
@@ -398,9 +441,10 @@ proptest! {
     fn every_event_in_every_state_is_defined(
         events in prop::collection::vec((any_event(), 0u64..3000), 0..60),
         checked in any::<bool>(),
+        leased in any::<bool>(),
         seed in any::<u64>(),
     ) {
-        let mut m = Machine::new(Rules { checked, ..RULES }, Moment(0), seed);
+        let mut m = Machine::new(Rules { checked, leased, ..RULES }, Moment(0), seed);
         let mut now = 0;
         for (event, passed) in events {
             now += passed;

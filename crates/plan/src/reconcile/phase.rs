@@ -35,11 +35,14 @@ impl Seen {
         self.status.as_ref().is_some_and(|status| status.state != InstanceState::Preparing)
     }
 
-    /// Whether it died on its host and has not become healthy since. What went away with its host
-    /// says nothing against it.
+    /// Whether it died on its host and has not become healthy since. What went away with its host,
+    /// or ended because no leader was in reach, says nothing against it.
     pub(super) fn died_here(&self) -> bool {
         self.status.as_ref().is_some_and(|status| {
-            let died = status.last_exit.as_ref().is_some_and(|exit| exit.cause != ExitCause::Lost);
+            let innocent = |cause: &ExitCause| {
+                matches!(cause, ExitCause::Lost | ExitCause::Deadline)
+            };
+            let died = status.last_exit.as_ref().is_some_and(|exit| !innocent(&exit.cause));
             died && status.state != InstanceState::Healthy
         })
     }

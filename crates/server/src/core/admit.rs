@@ -50,6 +50,13 @@ impl Core {
         environment: &EnvironmentName,
     ) -> Vec<String> {
         let mut warnings = Vec::new();
+        if spec.singleton && view.deployment(environment, &release.app).is_some() {
+            warnings.push(
+                "a singleton: its instance ends before the next one begins, so for a moment none \
+                 runs"
+                    .to_owned(),
+            );
+        }
         for stage in view.pipeline().into_iter().filter(|stage| stage.name != *environment) {
             let Ok(elsewhere) = release.manifest.resolve(&stage.name) else { continue };
             for host in spec.routes.hosts.iter().filter(|h| elsewhere.routes.hosts.contains(h)) {

@@ -106,6 +106,17 @@ impl Term {
         Compare::value(TERM, self.record.clone())
     }
 
+    /// Whether this term is the newest: nobody had taken a later one when this was asked.
+    ///
+    /// # Errors
+    /// What the store answers.
+    pub async fn holds(&self, store: &dyn Store) -> Result<bool, StoreError> {
+        // The read is not for its answer: without one a transaction of etcd may be answered from a
+        // member that is behind.
+        let txn = Txn::default().when(self.fence()).then(Op::get(TERM)).otherwise(Op::get(TERM));
+        Ok(store.txn(txn).await?.succeeded)
+    }
+
     /// Shows that the leader lives; false when somebody took a later term.
     ///
     /// # Errors

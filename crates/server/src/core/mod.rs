@@ -47,9 +47,10 @@ pub(crate) use events::{forget as forget_events, write as write_events};
 pub use gathered::{Gathered, Heard, HeardServer};
 pub use image::{Found, Held, ImageSource, Resolver};
 pub use kind::{
-    Kind, ServiceAddress, StoredAbout, StoredAcceptance, StoredAuthority, StoredCertificate, StoredEvent, StoredImage, StoredJoinToken,
-    StoredMember, StoredRegistry, StoredSecret, StoredSuccessor, StoredTag, StoredToken, StoredVipKey, image_name,
-    member_name, place_name, release_name, secret_name,
+    Kind, ServiceAddress, StoredAbout, StoredAcceptance, StoredAuthority, StoredCertificate,
+    StoredEvent, StoredImage, StoredJoinToken, StoredMember, StoredRegistry, StoredSecret,
+    StoredSuccessor, StoredTag, StoredToken, StoredVipKey, image_name, member_name, place_name,
+    release_name, secret_name,
 };
 pub use lead::{Candidate, Election, Term};
 pub use leases::{Asked, Granting, LEASES_EVERY};

@@ -14,8 +14,8 @@ use api::protocol::Acknowledge;
 use api::status::HostStatus;
 use api::traffic::RouteTraffic;
 use api::unit::Millis;
-use api::warm::Warm;
 use api::vip::HeldSince;
+use api::warm::Warm;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 

@@ -113,10 +113,9 @@ async fn listen(core: Arc<Core>, host: HostId, mut frames: Frames, alive: Arc<St
                 // By our clock: the host's may be off.
                 let now = core.now();
                 let since = |held: Millis| Timestamp(now.0.saturating_sub_unsigned(held.0));
-                let addresses = addresses.into_iter().map(|one| HeldSince {
-                    address: one.address,
-                    since: since(one.held),
-                });
+                let addresses = addresses
+                    .into_iter()
+                    .map(|one| HeldSince { address: one.address, since: since(one.held) });
                 core.agents.gathered.holds(&host, addresses.take(MOST_HELD).collect());
             }
             Ok(Up::Lease(request)) => {
