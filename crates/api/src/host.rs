@@ -45,6 +45,12 @@ impl Host {
     pub fn is_down(&self) -> bool {
         self.down_since.is_some()
     }
+
+    /// Whether it serves the ingress.
+    #[must_use]
+    pub fn serves_ingress(&self) -> bool {
+        self.labels.get("ingress").is_some_and(|label| label == "true")
+    }
 }
 
 /// What operators decided may happen on a host.

@@ -105,6 +105,18 @@ impl Vip {
     pub const MAX_CANDIDATES: usize = 8;
 }
 
+impl VipTable {
+    /// The part that concerns a host: the addresses that it may hold, and the key only where there
+    /// are any.
+    #[must_use]
+    pub fn for_host(&self, host: &HostId) -> Self {
+        let may = |vip: &&Vip| vip.candidates.iter().any(|candidate| candidate.host == *host);
+        let vips: Vec<Vip> = self.vips.iter().filter(may).cloned().collect();
+        let key = if vips.is_empty() { VipKey::default() } else { self.key.clone() };
+        Self { generation: self.generation, key, vips }
+    }
+}
+
 /// A host that may hold an address.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VipCandidate {

@@ -4,10 +4,12 @@
 //! outlives the agent, so that an agent that dies changes nothing. After a restart the agent takes
 //! the sockets back from the proxy it finds.
 
+mod gateway;
 mod process;
 mod sockets;
 mod supervisor;
 
+pub use gateway::{Gateway, GatewayOptions, keep_gateway};
 pub use process::{Process, ProxyCommand};
 pub use sockets::{SocketError, Sockets, wanted_ports};
 pub use supervisor::{Ingress, IngressError, IngressOptions, Traffic};

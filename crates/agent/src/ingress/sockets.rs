@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use api::ingress::{IngressTable, TcpListen};
 use proxy::control::{Listener, ListenerRole};
-use rustix::net::sockopt::set_socket_reuseaddr;
+use rustix::net::sockopt::{set_ip_freebind, set_socket_reuseaddr, set_socket_reuseport};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, listen, socket_with};
 
 /// Connections that wait to be accepted: as many as the kernel allows by default (`somaxconn`).
@@ -28,6 +28,9 @@ pub struct SocketError {
 #[derive(Debug, Default)]
 pub struct Sockets {
     open: BTreeMap<(u8, u16), (ListenerRole, OwnedFd)>,
+    /// The port of the API, and its sockets by their address.
+    gateway_port: u16,
+    gateway: BTreeMap<IpAddr, OwnedFd>,
 }
 
 /// The TCP ports that a table's routes want.
@@ -41,9 +44,43 @@ pub fn wanted_ports(table: &IngressTable) -> BTreeSet<u16> {
 }
 
 impl Sockets {
+    /// None yet; those that a proxy had for the API are known by its port.
+    #[must_use]
+    pub fn new(gateway_port: u16) -> Self {
+        Self { gateway_port, ..Self::default() }
+    }
+
+    /// Opens the API's sockets at exactly these addresses, as far as they can be had; gives the
+    /// failures. An address need not be this host's at the moment.
+    pub fn ensure_gateway(&mut self, addresses: &BTreeSet<IpAddr>) -> Vec<SocketError> {
+        self.gateway.retain(|address, _| addresses.contains(address));
+        let mut failures = Vec::new();
+        for address in addresses.iter().filter(|_| self.gateway_port != 0) {
+            if self.gateway.contains_key(address) {
+                continue;
+            }
+            let at = SocketAddr::new(*address, self.gateway_port);
+            match open_anywhere(at) {
+                Ok(socket) => drop(self.gateway.insert(*address, socket)),
+                Err(source) => failures.push(SocketError { address: at, source }),
+            }
+        }
+        failures
+    }
+
+    /// Closes all of them.
+    pub fn close(&mut self) {
+        self.open.clear();
+        self.gateway.clear();
+    }
+
     /// Takes sockets back that a proxy had.
     pub fn adopt(&mut self, listeners: Vec<(Listener, OwnedFd)>) {
         for (listener, socket) in listeners {
+            if listener.role == ListenerRole::Tcp(self.gateway_port) {
+                self.gateway.insert(listener.address.ip(), socket);
+                continue;
+            }
             self.open.insert(key(listener.role), (listener.role, socket));
         }
     }
@@ -86,7 +123,10 @@ impl Sockets {
     /// All of them, to be handed over.
     #[must_use]
     pub fn all(&self) -> Vec<(ListenerRole, BorrowedFd<'_>)> {
-        self.open.values().map(|(role, socket)| (*role, socket.as_fd())).collect()
+        let gateway = ListenerRole::Tcp(self.gateway_port);
+        let api = self.gateway.values().map(|socket| (gateway, socket.as_fd()));
+        let routes = self.open.values().map(|(role, socket)| (*role, socket.as_fd()));
+        routes.chain(api).collect()
     }
 
     /// Which are open.
@@ -105,10 +145,30 @@ fn key(role: ListenerRole) -> (u8, u16) {
 }
 
 fn open(address: SocketAddr) -> io::Result<OwnedFd> {
+    listening(address, |_| Ok(()))
+}
+
+/// At an address that may come later. A server of this host that serves everywhere may share the
+/// port: who asks for this address comes here, all others to the server.
+fn open_anywhere(address: SocketAddr) -> io::Result<OwnedFd> {
+    listening(address, |socket| {
+        set_socket_reuseport(socket, true)?;
+        if address.is_ipv4() {
+            set_ip_freebind(socket, true)?;
+        }
+        Ok(())
+    })
+}
+
+fn listening(
+    address: SocketAddr,
+    prepare: impl FnOnce(&OwnedFd) -> io::Result<()>,
+) -> io::Result<OwnedFd> {
     let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = socket_with(family, SocketType::STREAM, flags, None)?;
     set_socket_reuseaddr(&socket, true)?;
+    prepare(&socket)?;
     bind(&socket, &address)?;
     listen(&socket, BACKLOG)?;
     Ok(socket)
@@ -146,5 +206,37 @@ mod tests {
         assert_eq!(sockets.roles(), [ListenerRole::Http, ListenerRole::Tcp(free)]);
         assert!(sockets.ensure_ports(local, &BTreeSet::new()).is_empty());
         assert_eq!(sockets.roles(), [ListenerRole::Http]);
+    }
+
+    #[test]
+    fn the_api_is_served_at_addresses_that_come_later() {
+        let later: IpAddr = "192.0.2.100".parse().unwrap();
+        let free = {
+            let probe = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+            probe.local_addr().unwrap().port()
+        };
+        let mut sockets = Sockets::new(free);
+        assert!(sockets.ensure_gateway(&BTreeSet::from([later])).is_empty());
+        assert_eq!(sockets.all().len(), 1);
+        let handed: Vec<(Listener, OwnedFd)> = sockets
+            .all()
+            .into_iter()
+            .map(|(role, socket)| {
+                let address = SocketAddr::new(later, free);
+                (Listener { role, address }, socket.try_clone_to_owned().unwrap())
+            })
+            .collect();
+        let mut next = Sockets::new(free);
+        next.adopt(handed);
+        drop(sockets);
+        assert!(next.ensure_gateway(&BTreeSet::from([later])).is_empty(), "it is taken over");
+        assert_eq!(next.all().len(), 1);
+        assert!(next.ensure_gateway(&BTreeSet::new()).is_empty());
+        assert_eq!(next.all().len(), 0);
+        // A server at the same address does not share it.
+        let server = TcpListener::bind(("127.0.0.1", free)).unwrap();
+        let taken = next.ensure_gateway(&BTreeSet::from(["127.0.0.1".parse().unwrap()]));
+        assert_eq!(taken[0].source.kind(), io::ErrorKind::AddrInUse);
+        drop(server);
     }
 }

@@ -11,9 +11,11 @@ use std::time::Duration;
 
 use api::id::{Generation, HostId};
 use api::network::{Vip, VipTable};
+use api::protocol::Held;
 use api::unit::Millis;
 use plan::vip::{Advert, Effect, Election, Event, LATE, State, step};
 use rustix::time::{ClockId, clock_gettime};
+use tokio::sync::watch;
 
 use super::advert::{self, LENGTH, Message};
 use crate::failure::told;
@@ -71,10 +73,22 @@ enum Order {
     Stop(SyncSender<()>),
 }
 
+/// The addresses that this host holds, sorted, and since when.
+pub type Holdings = Arc<Vec<(Ipv4Addr, Millis)>>;
+
+/// The same with for how long, by now.
+#[must_use]
+pub fn for_how_long(holdings: &Holdings) -> Vec<Held> {
+    let now = now();
+    let held = |since: Millis| Millis(now.0.saturating_sub(since.0));
+    holdings.iter().map(|(address, since)| Held { address: *address, held: held(*since) }).collect()
+}
+
 /// The handle of the engine.
 #[derive(Debug)]
 pub struct Vips {
     orders: SyncSender<Order>,
+    held: watch::Receiver<Holdings>,
 }
 
 impl Vips {
@@ -87,7 +101,9 @@ impl Vips {
         let at = SocketAddrV4::new(options.address, options.port);
         let socket = UdpSocket::bind(at).map_err(|source| VipError::Listen { at, source })?;
         let (orders, queue) = mpsc::sync_channel(ORDERS);
+        let (holds, held) = watch::channel(Holdings::default());
         let engine = Engine {
+            holds,
             options,
             socket,
             run: rand::random(),
@@ -98,7 +114,13 @@ impl Vips {
         };
         let thread = thread::Builder::new().name("vips".into());
         thread.spawn(move || engine.run(&queue)).map_err(VipError::Thread)?;
-        Ok(Self { orders })
+        Ok(Self { orders, held })
+    }
+
+    /// Which addresses this host holds.
+    #[must_use]
+    pub fn held(&self) -> watch::Receiver<Holdings> {
+        self.held.clone()
     }
 
     /// Takes a new table. What did not change goes on as it is. Blocks for a nap at most.
@@ -129,10 +151,13 @@ struct Place {
     renew_at: Millis,
     announcements: u8,
     refused_until: Millis,
+    /// Since when this host holds it.
+    since: Millis,
 }
 
 struct Engine {
     options: VipOptions,
+    holds: watch::Sender<Holdings>,
     socket: UdpSocket,
     run: u64,
     sequence: u64,
@@ -157,7 +182,10 @@ impl Engine {
                 orders.try_recv()
             };
             match order {
-                Ok(Order::Table(table)) => self.take(table),
+                Ok(Order::Table(table)) => {
+                    self.take(table);
+                    self.report();
+                }
                 Ok(Order::Stop(done)) => {
                     self.leave();
                     drop(done);
@@ -168,6 +196,7 @@ impl Engine {
             }
             self.listen();
             self.pass_time();
+            self.report();
         }
     }
 
@@ -195,7 +224,7 @@ impl Engine {
                     let state = State::new(&election, now());
                     let (renew_at, refused_until) = (Millis(0), Millis(0));
                     let heard = BTreeMap::new();
-                    let announcements = 0;
+                    let (announcements, since) = (0, Millis(0));
                     Place {
                         vip,
                         election,
@@ -205,6 +234,7 @@ impl Engine {
                         renew_at,
                         announcements,
                         refused_until,
+                        since,
                     }
                 }
             };
@@ -217,6 +247,19 @@ impl Engine {
         let kept = std::mem::replace(&mut self.places, before);
         self.leave();
         self.places = kept;
+    }
+
+    /// Says which addresses this host holds, when that changed.
+    fn report(&self) {
+        let held = self.places.values().filter(|place| place.state.holds());
+        let held: Vec<_> = held.map(|place| (place.vip.address, place.since)).collect();
+        self.holds.send_if_modified(|before| {
+            let changed = **before != held;
+            if changed {
+                *before = Arc::new(held);
+            }
+            changed
+        });
     }
 
     /// Gives all addresses up.
@@ -313,6 +356,7 @@ impl Engine {
                     if let Some(place) = self.places.get_mut(&address) {
                         place.announcements = ANNOUNCEMENTS - 1;
                         place.renew_at = Millis(now().0 + RENEW_EVERY.0);
+                        place.since = now();
                     }
                     self.hold(address, true);
                 }

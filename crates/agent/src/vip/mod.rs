@@ -10,4 +10,4 @@ mod advert;
 mod engine;
 
 pub use able::watch_proxy;
-pub use engine::{PORT, VipError, VipOptions, Vips};
+pub use engine::{Holdings, PORT, VipError, VipOptions, Vips, for_how_long};

@@ -1,5 +1,8 @@
 //! `freehold route`.
 
+mod vip;
+
+use std::net::Ipv4Addr;
 use std::process::ExitCode;
 
 use api::operation::RouteView;
@@ -12,19 +15,47 @@ use crate::output::{Look, Table};
 /// Routes: public names and ports
 #[derive(Debug, Subcommand)]
 pub(crate) enum Arguments {
-    /// List routes
+    /// List routes, with the addresses that their names should stand for in DNS
     List,
+    #[command(subcommand)]
+    Vip(vip::Arguments),
 }
 
-pub(crate) fn run(session: &Session, arguments: &Arguments) -> Result<ExitCode, Failure> {
-    let Arguments::List = arguments;
-    let routes = session.ask(async |client| client.routes().await)?;
-    session.show(&routes, |routes, look| table(routes, look))
+pub(crate) fn run(session: &Session, arguments: Arguments) -> Result<ExitCode, Failure> {
+    match arguments {
+        Arguments::List => {
+            let routes = session.ask(async |client| client.routes().await)?;
+            session.show(&routes, |routes, look| table(routes, look))
+        }
+        Arguments::Vip(arguments) => vip::run(session, arguments),
+    }
+}
+
+/// The most addresses shown in a row; JSON has all.
+const SHOWN: usize = 4;
+
+fn addresses(all: &[Ipv4Addr]) -> String {
+    let shown: Vec<String> = all.iter().take(SHOWN).map(ToString::to_string).collect();
+    match all.len().saturating_sub(SHOWN) {
+        0 if all.is_empty() => "-".to_owned(),
+        0 => shown.join(","),
+        more => format!("{} and {more} more", shown.join(",")),
+    }
 }
 
 fn table(routes: &[RouteView], look: &Look) -> String {
-    let head =
-        ["ROUTE", "APP", "ENVIRONMENT", "ENDPOINTS", "TLS", "REQUESTS", "FAILED", "P50", "P99"];
+    let head = [
+        "ROUTE",
+        "APP",
+        "ENVIRONMENT",
+        "ENDPOINTS",
+        "TLS",
+        "ADDRESSES",
+        "REQUESTS",
+        "FAILED",
+        "P50",
+        "P99",
+    ];
     let span = |us: Option<u64>| us.map_or_else(|| "-".to_owned(), millis);
     Table::of(&head, routes, |route| {
         vec![
@@ -33,6 +64,7 @@ fn table(routes: &[RouteView], look: &Look) -> String {
             route.environment.to_string(),
             route.endpoints.to_string(),
             if route.tls { "yes" } else { "no" }.to_owned(),
+            addresses(&route.addresses),
             route.requests.to_string(),
             route.failed.to_string(),
             span(route.p50_us),
@@ -65,6 +97,7 @@ mod tests {
             environment: EnvironmentName::new("production").unwrap(),
             endpoints: 3,
             tls: true,
+            addresses: vec![Ipv4Addr::new(192, 0, 2, 80), Ipv4Addr::new(192, 0, 2, 81)],
             requests: 1200,
             failed: 3,
             retries: 1,
@@ -73,8 +106,8 @@ mod tests {
         };
         let look = Look { width: None, now: Timestamp(0) };
         insta::assert_snapshot!(table(&[route], &look), @r"
-        ROUTE              APP   ENVIRONMENT  ENDPOINTS  TLS  REQUESTS  FAILED  P50     P99
-        shop.example.com/  shop  production   3          yes  1200      3       ≤0.5ms  ≤2.5ms
+        ROUTE              APP   ENVIRONMENT  ENDPOINTS  TLS  ADDRESSES              REQUESTS  FAILED  P50     P99
+        shop.example.com/  shop  production   3          yes  192.0.2.80,192.0.2.81  1200      3       ≤0.5ms  ≤2.5ms
         ");
     }
 }

@@ -10,10 +10,14 @@
 //! * Whoever was not running for a while (frozen, or starved of its processor) forgets what it was
 //!   and listens first.
 //!
+//! [`candidates`] says who may hold an address and who is preferred; that is all that servers decide.
+//!
 //! Pure: [`step`] takes a state, an event and the time and gives the next state and what to do.
 
+mod candidates;
 mod election;
 
+pub use candidates::{candidates, published};
 pub use election::{
     ADVERT_EVERY, Advert, Effect, Election, Event, LATE, RANK_STEP, Role, SILENCE, State, step,
 };

@@ -9,7 +9,7 @@ use plan::acknowledge::Tracker;
 use plan::snapshot::Snapshot;
 use plan::tables::{Tables, finish, tables};
 
-use crate::core::{Core, Kind, View};
+use crate::core::{Core, Kind, View, serves_ingress};
 
 /// Publishes tables and tracks who has them.
 pub(super) struct Publisher {
@@ -42,7 +42,11 @@ impl Publisher {
     ) {
         let alive = snapshot.hosts.values().filter(|host| !host.is_down());
         self.tracker.set_hosts(alive.map(|host| &host.name), now);
-        for (host, acknowledge) in core.agents.gathered.acknowledged() {
+        for (host, mut acknowledge) in core.agents.gathered.acknowledged() {
+            if !serves_ingress(view, &host) {
+                // What its proxy had before it was told to end matters no more.
+                acknowledge.ingress = None;
+            }
             self.tracker.acknowledge(&host, acknowledge, now);
         }
         self.read_certificates(core, view);

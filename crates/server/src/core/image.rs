@@ -45,7 +45,8 @@ pub struct Resolver {
 }
 
 impl Resolver {
-    /// Pins a reference to its content, and keeps that as long as the second value lives.
+    /// Pins a reference to its content, and keeps that as long as the second value lives. `own`
+    /// says which names beside its own the cluster's registry has.
     ///
     /// # Errors
     /// When it is not a reference, there is no such image, or its registry does not answer.
@@ -53,12 +54,14 @@ impl Resolver {
         &self,
         text: &str,
         registries: &[Registry],
+        own: impl Fn(&str) -> bool,
     ) -> Result<(Image, Option<Held>), ApiError> {
         let reference: Reference = text.parse().map_err(|error: image::ReferenceError| {
             ApiError::new(ErrorCode::Invalid, error.to_string())
                 .hint("write REPOSITORY:TAG or REPOSITORY@sha256:…, with HOST/ before for others")
         })?;
-        let host = reference.host().filter(|host| !self.own_names.iter().any(|own| own == host));
+        let ours = |host: &str| own(host) || self.own_names.iter().any(|name| name == host);
+        let host = reference.host().filter(|host| !ours(host));
         let registry = host.map(|host| {
             let known = registries.iter().find(|registry| registry.host == host);
             known.cloned().unwrap_or_else(|| Registry {

@@ -1,8 +1,10 @@
 //! The controllers on a real store, with agents that speak the real protocol and behave as told.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod copies;
 mod servers;
 mod severed;
+mod vips;
 mod world;
 
 use std::time::Duration;
@@ -87,7 +89,7 @@ async fn a_new_server_moves_nothing_and_shuts_the_old_one_out() {
     let team = api::team::Team {
         name: "late".parse().unwrap(),
         description: String::new(),
-        created: server::core::now(),
+        created: api::time::Timestamp(0),
     };
     let write =
         |term: &server::core::Term| server::core::Change::new().create(&team).when(term.fence());

@@ -17,7 +17,7 @@ use super::severed::Severed;
 use super::world::{Trust, World};
 
 /// Leadership ten times as fast as by default, so that a take-over is soon.
-fn fast() -> Lead {
+pub(super) fn fast() -> Lead {
     let ms = Duration::from_millis;
     Lead::Elected(Election { renew: ms(30), step_down: ms(150), silence: ms(250), look: ms(10) })
 }
@@ -71,7 +71,7 @@ async fn team(cluster: &Cluster, name: &str, term: &Term) -> Result<(), CommitEr
     let team = api::team::Team {
         name: name.parse().unwrap(),
         description: String::new(),
-        created: server::core::now(),
+        created: api::time::Timestamp(0),
     };
     let change = Change::new().create(&team).when(term.fence());
     change.commit(cluster.servers[0].store.as_ref()).await.map(|_| ())

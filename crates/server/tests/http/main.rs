@@ -6,6 +6,8 @@ mod admission;
 mod document;
 mod endpoints;
 mod joining;
+mod operators;
 mod serving;
+mod vips;
 mod watching;
 mod world;

@@ -102,10 +102,10 @@ impl AgentFile {
         let doing = || format!("open {}", arguments.data.display());
         let data = made.map_err(|error| Failure::io(doing(), &error))?;
         let kept = self.slug.as_deref().map(str::parse::<Slug>).transpose();
-        let kept = kept.map_err(|error| self::unread(&data, "slug", &error))?;
+        let kept = kept.map_err(|error| unread(&data, "slug", &error))?;
         let slug = arguments.slug.clone().or(kept).unwrap_or_else(|| up::slug(&data));
         let kept = self.overlay.as_deref().map(str::parse::<Mode>).transpose();
-        let kept = kept.map_err(|error| self::unread(&data, "overlay", &error))?;
+        let kept = kept.map_err(|error| unread(&data, "overlay", &error))?;
         arguments.overlay = arguments.overlay.or(kept);
         let (certificate, key, authorities) = identity(&data);
         let run_dir = || Path::new("/run/freehold").join(slug.as_str());
