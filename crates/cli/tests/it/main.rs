@@ -2,11 +2,13 @@
 //! `up` with everything real.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod copies;
 mod help;
 mod images;
 mod joining;
 mod moving;
 mod offline;
+mod rotation;
 mod servers;
 mod up;
 mod world;

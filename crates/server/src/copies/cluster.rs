@@ -284,7 +284,7 @@ impl Cluster for Shared {
     }
 
     async fn size(&self, repository: Option<&RepositoryName>, digest: &Digest) -> Option<u64> {
-        for server in self.peers.reachable() {
+        for server in self.peers.to_ask() {
             match self.peers.size(&server, repository, digest).await {
                 Ok(Some(size)) => return Some(size),
                 Ok(None) => {}
@@ -295,7 +295,7 @@ impl Cluster for Shared {
     }
 
     async fn open(&self, repository: Option<&RepositoryName>, digest: &Digest) -> Option<Incoming> {
-        for server in self.peers.reachable() {
+        for server in self.peers.to_ask() {
             match self.peers.open(&server, repository, digest).await {
                 Ok(Some(found)) => return Some(found),
                 Ok(None) => {}

@@ -84,6 +84,18 @@ impl Peers {
         peers
     }
 
+    /// The servers to ask for content: those whose streams live, or all others when there is no
+    /// stream yet.
+    pub(super) fn to_ask(&self) -> Vec<ServerId> {
+        let reachable = self.reachable();
+        if !reachable.is_empty() {
+            return reachable;
+        }
+        let view = self.core.view();
+        let others = view.servers.values().map(|row| row.name.clone());
+        others.filter(|server| *server != self.core.servers.me).collect()
+    }
+
     /// Asks a server to fetch content; ready when it has all of it on its disk.
     pub(super) async fn take(&self, server: &ServerId, take: &Take) -> Result<(), PeerError> {
         self.post(server, "take", take).await.map(|_| ())

@@ -38,11 +38,12 @@ pub(super) async fn list(call: Call) -> Result<Shows<Vec<ImageView>>, ApiError> 
         users.entry(key).or_default().push(row.key().to_string());
     }
     let images: Result<Vec<ImageView>, ApiError> =
-        images.into_iter().map(|image| view_of(image, &users)).collect();
+        images.into_iter().map(|image| view_of(&call, image, &users)).collect();
     images.map(shows)
 }
 
 fn view_of(
+    call: &Call,
     image: ListedImage,
     users: &BTreeMap<String, Vec<String>>,
 ) -> Result<ImageView, ApiError> {
@@ -52,6 +53,7 @@ fn view_of(
     })?;
     let pushed = image.pushed.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     Ok(ImageView {
+        hosts: call.core.holders(&digest),
         repository: image.repository.to_string(),
         tag: image.tag,
         digest,

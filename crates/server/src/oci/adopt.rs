@@ -95,21 +95,22 @@ impl Registry {
         Ok(done)
     }
 
-    /// Sees to it that a manifest that is written down is here.
+    /// Sees to it that a manifest that is written down is here; `false` where no server gives it.
     pub(super) async fn adopt_one(
         &self,
         repository: &RepositoryName,
         digest: &Digest,
-    ) -> Result<(), RegistryError> {
-        let Some(cluster) = self.cluster() else { return Ok(()) };
+    ) -> Result<bool, RegistryError> {
+        let Some(cluster) = self.cluster() else { return Ok(false) };
         let (place, name) = (repository.clone(), ManifestName::Digest(*digest));
         let here = self.blocking(move |inner| inner.metadata.manifest(&place, &name)).await?;
-        if here.is_none()
-            && let Some((record, _)) = cluster.image(repository, digest)
-        {
-            self.adopt(record).await?;
+        if here.is_some() {
+            return Ok(true);
         }
-        Ok(())
+        match cluster.image(repository, digest) {
+            Some((record, _)) => self.adopt(record).await,
+            None => Ok(false),
+        }
     }
 
     /// Takes a manifest over by its record; `false` where no server gives it.

@@ -36,7 +36,9 @@ impl Registry {
             if cluster.image(repository, &digest).is_none() {
                 return Ok(None);
             }
-            self.adopt_one(repository, &digest).await?;
+            if !self.adopt_one(repository, &digest).await? {
+                return Err(absent(repository, &digest));
+            }
             wanted = ManifestName::Digest(digest);
         }
         self.blocking(move |inner| inner.metadata.manifest(&place, &wanted)).await
@@ -166,16 +168,17 @@ impl Registry {
         digest: &Digest,
     ) -> Result<u64, RegistryError> {
         let (place, blob) = (repository.clone(), *digest);
-        match self.blocking(move |inner| inner.blob(&place, &blob)).await {
+        let asked = place.clone();
+        match self.blocking(move |inner| inner.blob(&asked, &blob)).await {
             Err(RegistryError::BlobUnknown { repository, digest }) => {
-                let elsewhere = match self.cluster() {
-                    Some(cluster) => {
-                        let scope = self.scope(&repository, &digest).await?;
-                        cluster.size(scope.as_ref(), &digest).await
-                    }
-                    None => None,
-                };
-                elsewhere.ok_or(RegistryError::BlobUnknown { repository, digest })
+                let unknown = || RegistryError::BlobUnknown { repository, digest };
+                let Some(cluster) = self.cluster() else { return Err(unknown()) };
+                let scope = self.scope(&place, &digest).await?;
+                let elsewhere = cluster.size(scope.as_ref(), &digest).await;
+                elsewhere.ok_or_else(|| match scope {
+                    Some(_) => unknown(),
+                    None => absent(&place, &digest),
+                })
             }
             other => other,
         }
@@ -317,6 +320,13 @@ impl Registry {
         })
         .await
     }
+}
+
+/// It belongs into the repository, and no server that answers has it.
+fn absent(repository: &RepositoryName, digest: &Digest) -> RegistryError {
+    let why =
+        format!("no server that is reachable has content {digest} of repository {repository}");
+    ClusterError(why).into()
 }
 
 pub(super) fn read_document(inner: &Inner, digest: &Digest) -> Result<Vec<u8>, RegistryError> {

@@ -22,14 +22,19 @@ pub(super) fn fast() -> Lead {
     Lead::Elected(Election { renew: ms(30), step_down: ms(150), silence: ms(250), look: ms(10) })
 }
 
-struct Cluster {
-    servers: Vec<World>,
+pub(super) struct Cluster {
+    pub(super) servers: Vec<World>,
     ways: Vec<Arc<Severed>>,
 }
 
 impl Cluster {
     async fn start(count: usize) -> Self {
-        let (trust, store) = (Trust::new(), Arc::new(MemoryStore::new()));
+        Self::start_probing(count, api::liveness::PROBE_PORT).await
+    }
+
+    /// With hosts that answer probes on this port.
+    pub(super) async fn start_probing(count: usize, port: u16) -> Self {
+        let (trust, store) = (Trust::probing(port), Arc::new(MemoryStore::new()));
         let (mut servers, mut ways) = (Vec::new(), Vec::new());
         for i in 1..=count {
             let way = Severed::new(store.clone());
@@ -48,14 +53,14 @@ impl Cluster {
         Self { servers, ways }
     }
 
-    async fn stop(self) {
+    pub(super) async fn stop(self) {
         for server in self.servers {
             server.stop().await;
         }
     }
 
     /// Waits until one of these servers leads; gives which.
-    async fn leader(&self, among: &[usize]) -> usize {
+    pub(super) async fn leader(&self, among: &[usize]) -> usize {
         for _ in 0..3000 {
             let leads = |i: &&usize| self.servers[**i].core.servers.term().is_some();
             if let Some(leader) = among.iter().find(leads) {

@@ -48,14 +48,20 @@ pub(crate) struct World {
 /// What the servers of a cluster share beside the store.
 pub(crate) struct Trust {
     pub(crate) authority: CertificateAuthority,
+    /// Where hosts answer probes.
+    probe_port: u16,
     dir: tempfile::TempDir,
 }
 
 impl Trust {
     pub(crate) fn new() -> Arc<Self> {
+        Self::probing(api::liveness::PROBE_PORT)
+    }
+
+    pub(crate) fn probing(probe_port: u16) -> Arc<Self> {
         pki::install_provider();
         let authority = CertificateAuthority::create("test", jiff::Timestamp::now()).unwrap();
-        Arc::new(Self { authority, dir: tempfile::tempdir().unwrap() })
+        Arc::new(Self { authority, probe_port, dir: tempfile::tempdir().unwrap() })
     }
 
     fn keyring(&self) -> pki::Keyring {
@@ -125,7 +131,7 @@ impl World {
         name: &str,
         (store, reached): (Arc<MemoryStore>, Arc<dyn Store>),
         how: Lead,
-        (registry, dir): (Arc<server::oci::Registry>, TempDir),
+        (registry, dir): (Arc<server::oci::Registry>, tempfile::TempDir),
         before: impl AsyncFnOnce(&server::oci::Registry),
     ) -> Self {
         before(&registry).await;
@@ -133,6 +139,8 @@ impl World {
         drop(queue);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
+        let mut servers = Servers::new(name.parse().unwrap(), address.to_string());
+        servers.probe_port = trust.probe_port;
         let core = Arc::new(Core {
             clock: clock::Clock::system(),
             cluster: "test".into(),
@@ -142,7 +150,7 @@ impl World {
             cache: Cache::open(reached.as_ref()).await.unwrap(),
             store: reached.clone(),
             agents: Agents::default(),
-            servers: Servers::new(name.parse().unwrap(), address.to_string()),
+            servers,
             events,
             keyring: Arc::new(trust.keyring()),
             driver: Driver::default(),

@@ -44,16 +44,21 @@ pub(crate) fn run(session: &Session, arguments: &Arguments) -> Result<ExitCode, 
 }
 
 fn cluster(list: &[ImageView], look: &Look) -> String {
-    Table::of(&["REPOSITORY", "TAG", "DIGEST", "SIZE", "PUSHED", "USED BY"], list, |image| {
-        vec![
-            image.repository.clone(),
-            opt(image.tag.as_ref()),
-            image.digest.short().to_owned(),
-            size(image.size),
-            age(look.now, image.pushed),
-            dash(image.used_by.join(",")),
-        ]
-    })
+    Table::of(
+        &["REPOSITORY", "TAG", "DIGEST", "SIZE", "PUSHED", "USED BY", "HOSTS"],
+        list,
+        |image| {
+            vec![
+                image.repository.clone(),
+                opt(image.tag.as_ref()),
+                image.digest.short().to_owned(),
+                size(image.size),
+                age(look.now, image.pushed),
+                dash(image.used_by.join(",")),
+                image.hosts.len().to_string(),
+            ]
+        },
+    )
     .render(look.width)
 }
 
@@ -79,10 +84,11 @@ mod tests {
             size: 12_345_678,
             pushed: Timestamp(0),
             used_by: vec!["shop@3".into(), "shop@4".into()],
+            hosts: vec!["a".parse().unwrap(), "b".parse().unwrap()],
         };
         insta::assert_snapshot!(cluster(&[image], &look), @r"
-        REPOSITORY   TAG  DIGEST        SIZE      PUSHED  USED BY
-        retail/shop  1.4  abababababab  11.7 MiB  10m     shop@3,shop@4
+        REPOSITORY   TAG  DIGEST        SIZE      PUSHED  USED BY        HOSTS
+        retail/shop  1.4  abababababab  11.7 MiB  10m     shop@3,shop@4  2
         ");
         let image = Local {
             reference: "hello:1".into(),
