@@ -527,3 +527,77 @@ impl Inner {
         newest.into_iter().map(|(host, (_, said))| (host, said)).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use api::id::Generation;
+
+    use super::*;
+
+    fn finds(votes: bool) -> Observed {
+        Observed { generation: Generation(1), silent: Vec::new(), votes }
+    }
+
+    /// What this server says of itself.
+    fn own(gathered: &Gathered) -> HeardServer {
+        let me = ServerId::new("s1").unwrap();
+        gathered.servers(&me).remove(&me).unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_stood_still_neither_votes_nor_believes_in_silence() {
+        let (gathered, host) = (Gathered::default(), HostId::new("h1").unwrap());
+        gathered.tick(true);
+        gathered.came(&host, true);
+        gathered.observes(finds(true));
+        for _ in 0..40 {
+            tokio::time::advance(Duration::from_millis(50)).await;
+            gathered.tick(true);
+        }
+        assert_eq!(gathered.evidence()[&host].age, Duration::from_secs(2));
+        assert!(own(&gathered).word.observed.unwrap().votes);
+
+        // Frozen: whoever looks first on waking, before anything else has run, sees nothing old.
+        tokio::time::advance(Duration::from_secs(10)).await;
+        assert_eq!(gathered.evidence()[&host].age, Duration::ZERO);
+        assert!(!own(&gathered).word.observed.unwrap().votes);
+        gathered.tick(true);
+        // Its observer, whose own timer was in time, has nothing new to say.
+        for _ in 0..14 {
+            tokio::time::advance(Duration::from_millis(50)).await;
+            gathered.tick(true);
+            assert!(!own(&gathered).word.observed.unwrap().votes);
+        }
+        tokio::time::advance(Duration::from_millis(50)).await;
+        gathered.tick(true);
+        assert!(own(&gathered).word.observed.unwrap().votes);
+        gathered.observes(finds(false));
+        assert!(!own(&gathered).word.observed.unwrap().votes);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peers_word_is_as_old_as_it_is_and_what_it_found_is_told_at_once() {
+        let (gathered, peer) = (Gathered::default(), ServerId::new("s2").unwrap());
+        let number = gathered.peer_came(&peer);
+        let mut changes = gathered.changes();
+        let say = |observed: Observed| {
+            let server = ServerWord { observed: Some(observed), store: true, ..Default::default() };
+            gathered.peer_said(&peer, Word::Ages { hosts: Vec::new(), server });
+        };
+        say(finds(true));
+        assert!(changes.has_changed().unwrap());
+        changes.mark_unchanged();
+        say(finds(true));
+        assert!(!changes.has_changed().unwrap(), "nothing new");
+        say(finds(false));
+        assert!(changes.has_changed().unwrap());
+        tokio::time::advance(Duration::from_millis(800)).await;
+        let me = ServerId::new("s1").unwrap();
+        let heard = gathered.servers(&me).remove(&peer).unwrap();
+        assert_eq!((heard.connected, heard.age), (true, Duration::from_millis(800)));
+        assert_eq!(own(&gathered).word.hears[&peer], api::unit::Millis(800));
+        gathered.peer_left(&peer, number);
+        assert!(!gathered.servers(&me)[&peer].connected);
+        assert!(own(&gathered).word.hears.is_empty());
+    }
+}

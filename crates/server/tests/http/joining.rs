@@ -1,5 +1,7 @@
 //! Machines that join over TLS, and certificates that are renewed, under a clock of the test's own.
 
+mod removal;
+
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
