@@ -1,33 +1,19 @@
 //! A lab: four hosts in namespaces run an app, one dies as by power loss, and nothing is left.
 
+mod servers;
+mod world;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Child;
 
 use serde_json::Value;
 
-use crate::cluster::{can_run, command_line, hello, kill, processes};
-
-/// How long anything may take.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-const MANIFEST: &str = r#"
-app = "hello"
-team = "demo"
-[process]
-command = ["/hello"]
-port = 8080
-[resources]
-cpu = "50m"
-memory = "32MiB"
-[scale]
-instances = 4
-[health]
-http = "/healthz"
-"#;
+use crate::cluster::{command_line, kill, processes};
+use world::healthy;
+pub(crate) use world::{Lab, wall_ns};
 
 /// Prints, for each frame from a hardware address, the kernel's time of its arrival (nanoseconds of
 /// the wall clock) and the flags of TCP, 0 for others. `ready` comes first.
@@ -50,109 +36,6 @@ while True:
 /// FIN and RST (RFC 9293, section 3.1).
 const ENDS: u64 = 0b101;
 
-/// A lab of its own, taken down when a test fails.
-struct Lab {
-    base: tempfile::TempDir,
-}
-
-impl Lab {
-    fn up(arguments: &[&str]) -> Option<Self> {
-        if !can_run() {
-            return None;
-        }
-        let base = tempfile::Builder::new().prefix("freehold-lab-").tempdir().unwrap();
-        let lab = Self { base };
-        lab.must(&[&["lab", "up"], arguments].concat());
-        Some(lab)
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_freehold"));
-        command
-            .args(arguments)
-            .env("FREEHOLD_LAB_BASE", self.base.path())
-            .env("HOME", self.base.path())
-            .env("NO_COLOR", "1")
-            .env_remove("XDG_DATA_HOME")
-            .env_remove("XDG_CONFIG_HOME")
-            .current_dir(self.base.path())
-            .stdin(Stdio::null());
-        command
-    }
-
-    fn run(&self, arguments: &[&str]) -> Output {
-        self.command(arguments).output().expect("the binary starts")
-    }
-
-    fn must(&self, arguments: &[&str]) -> String {
-        let output = self.run(arguments);
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        assert!(output.status.success(), "{arguments:?}: {}", text(&output.stderr));
-        text(&output.stdout)
-    }
-
-    fn json(&self, arguments: &[&str]) -> Value {
-        let text = self.must(&[arguments, &["-o", "json"]].concat());
-        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error} in {text}"))
-    }
-
-    /// Runs `freehold` from the machine, through the door.
-    fn outside(&self, arguments: &[&str]) -> String {
-        let exports = self.must(&["lab", "env"]);
-        let script = format!("{exports}exec \"$0\" \"$@\"");
-        let output = Command::new("sh")
-            .args(["-c", &script, env!("CARGO_BIN_EXE_freehold")])
-            .args(arguments)
-            .env("HOME", self.base.path())
-            .env_remove("XDG_DATA_HOME")
-            .current_dir(self.base.path())
-            .output()
-            .unwrap();
-        let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(output.status.success(), "{arguments:?}: {complaint}");
-        String::from_utf8(output.stdout).unwrap()
-    }
-
-    fn directory(&self) -> PathBuf {
-        self.base.path().join("lab")
-    }
-
-    /// A machine's first process as this machine sees it.
-    fn init(&self, machine: &str) -> u32 {
-        let state = self.directory().join("machines").join(machine).join("state.json");
-        let state: Value = serde_json::from_slice(&fs::read(state).unwrap()).unwrap();
-        u32::try_from(state["init"]["pid"].as_u64().unwrap()).unwrap()
-    }
-
-    fn state(&self, machine: &str) -> Value {
-        let all = self.json(&["lab", "status"]);
-        let mut rows = all.as_array().unwrap().iter();
-        rows.find(|row| row["machine"] == machine).unwrap().clone()
-    }
-
-    fn wait(&self, what: &str, mut check: impl FnMut(&Self) -> Result<(), String>) {
-        let begin = Instant::now();
-        while let Err(seen) = check(self) {
-            assert!(begin.elapsed() < PATIENCE, "waited for {what}; last seen: {seen}");
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    }
-
-    fn processes(&self) -> Vec<u32> {
-        let base = self.base.path().to_str().unwrap();
-        let ours = |pid: &u32| command_line(*pid).iter().any(|word| word.contains(base));
-        processes().into_iter().filter(ours).collect()
-    }
-}
-
-impl Drop for Lab {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            let _ = self.run(&["lab", "down"]);
-        }
-    }
-}
-
 /// The frames of one machine that arrive at another.
 struct Witness(Child);
 
@@ -161,7 +44,7 @@ impl Witness {
         let address = lab.state(machine)["address"].as_str().unwrap().to_owned();
         let bytes = address.split('.').map(|part| format!("{:02x}", part.parse::<u8>().unwrap()));
         let mac = format!("0af4{}", bytes.collect::<String>());
-        let out = lab.base.path().join("witness");
+        let out = lab.base().join("witness");
         let mut command = lab.command(&["lab", "shell", at, "--", "python3", "-c", WITNESS, &mac]);
         let child = command.stdout(fs::File::create(&out).unwrap()).spawn().unwrap();
         lab.wait("the witness", |lab| lab.seen().map(drop));
@@ -172,7 +55,7 @@ impl Witness {
 impl Lab {
     /// What the witness saw: time and flags of each frame.
     fn seen(&self) -> Result<Vec<(u64, u64)>, String> {
-        let text = fs::read_to_string(self.base.path().join("witness")).unwrap_or_default();
+        let text = fs::read_to_string(self.base().join("witness")).unwrap_or_default();
         let mut lines = text.lines();
         lines.next().filter(|line| *line == "ready").ok_or("nothing")?;
         let number = |text: Option<&str>| text.and_then(|text| text.parse::<u64>().ok());
@@ -198,11 +81,6 @@ fn cgroups(of: &Path) -> Vec<PathBuf> {
     found.extend(roots.map(|root| root.path().join(name)));
     found.retain(|path| path.exists());
     found
-}
-
-fn wall_ns(silence: &Value) -> u64 {
-    let wall: jiff::Timestamp = silence["wall"].as_str().unwrap().parse().unwrap();
-    u64::try_from(wall.as_nanosecond()).unwrap()
 }
 
 /// The lab's cgroup, as a process of it says: the first of the path, in the hierarchy of memory.
@@ -265,35 +143,6 @@ fn a_host_dies_as_by_power_loss_and_down_leaves_nothing() {
         if back { Ok(()) } else { Err("not connected".into()) }
     });
     check_down(&lab);
-}
-
-/// The instances of the app as their hosts report them, sorted: instance, host, state, pid.
-type Rows = Vec<(String, String, String, Option<u64>)>;
-
-impl Lab {
-    fn deploy(&self) {
-        let add = format!("{}:/hello", hello().display());
-        let base = ["image", "build", "--base", "scratch", "--add", &add, "--command", "/hello"];
-        self.must(&[&base[..], &["--tag", "hello:1"]].concat());
-        self.outside(&["image", "push", "hello:1"]);
-        fs::write(self.base.path().join("hello.toml"), MANIFEST).unwrap();
-        self.outside(&["team", "create", "demo"]);
-        self.outside(&["deploy", "-f", "hello.toml", "--image", "hello:1", "--wait"]);
-    }
-
-    fn rows(&self) -> Rows {
-        let text = self.outside(&["ps", "hello", "--env", "staging", "-o", "json"]);
-        let rows: Value = serde_json::from_str(&text).unwrap();
-        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let row = |row: &Value| {
-            (text(&row["instance"]), text(&row["host"]), text(&row["state"]), row["pid"].as_u64())
-        };
-        rows.as_array().unwrap().iter().map(row).collect()
-    }
-}
-
-fn healthy(rows: &Rows) -> Rows {
-    rows.iter().filter(|row| row.2 == "healthy").cloned().collect()
 }
 
 #[test]
@@ -373,8 +222,8 @@ fn check_down(lab: &Lab) {
     });
     assert_eq!(cgroups(&cgroup), [] as [PathBuf; 0]);
     let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
-    assert!(!mounts.contains(lab.base.path().to_str().unwrap()), "{mounts}");
-    let left = fs::read_dir(lab.base.path()).unwrap().flatten();
+    assert!(!mounts.contains(lab.base().to_str().unwrap()), "{mounts}");
+    let left = fs::read_dir(lab.base()).unwrap().flatten();
     let names = left.map(|entry| entry.file_name().to_string_lossy().into_owned());
     let names: Vec<String> =
         names.filter(|name| name == "lab" || name.ends_with(".lock")).collect();

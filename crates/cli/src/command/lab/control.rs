@@ -1,5 +1,6 @@
 //! What a lab's control plane says of itself: who leads, and who is there.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use ::lab::{Door, EtcdAccess, Lab};
@@ -9,6 +10,8 @@ use client::{Client, Config};
 use net::namespace::Namespace;
 use store::etcd::EtcdAdmin;
 use store::{EtcdOptions, EtcdTls};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use crate::connect::run_async;
 use crate::exit::Exit;
@@ -19,24 +22,38 @@ const WITHIN: Duration = Duration::from_secs(1);
 
 /// A client of the lab's cluster from this machine.
 pub(super) fn client(lab: &Lab, door: &Door) -> Result<Client, Failure> {
+    client_of(lab, &door.addresses)
+}
+
+fn client_of(lab: &Lab, addresses: &[SocketAddr]) -> Result<Client, Failure> {
     let read = |path: std::path::PathBuf| {
         std::fs::read_to_string(&path)
             .map_err(|error| Failure::io(format!("read {}", path.display()), &error))
     };
     let config = Config {
-        addresses: door.addresses.iter().map(ToString::to_string).collect(),
+        addresses: addresses.iter().map(ToString::to_string).collect(),
         token: Some(SecretValue(read(lab.admin_token())?.trim().to_owned())),
         ca_pem: Some(read(lab.authorities())?),
     };
     Ok(Client::new(&config)?)
 }
 
-/// The servers as one of them sees them; nothing when none answers in time.
+/// The servers as the first that answers sees them; nothing when none does in time. All are asked
+/// at once: some may be dead or frozen.
 pub(super) fn servers(lab: &Lab, door: &Door) -> Vec<ServerView> {
-    let Ok(client) = client(lab, door) else { return Vec::new() };
+    let clients = door.addresses.chunks(1).filter_map(|one| client_of(lab, one).ok());
+    let clients: Vec<Client> = clients.collect();
     let asked = run_async(async {
-        let answer = tokio::time::timeout(WITHIN, client.servers()).await;
-        Ok(answer.ok().and_then(Result::ok).unwrap_or_default())
+        let mut asking = JoinSet::new();
+        for client in clients {
+            asking.spawn(async move { timeout(WITHIN, client.servers()).await });
+        }
+        while let Some(answer) = asking.join_next().await {
+            if let Ok(Ok(Ok(servers))) = answer {
+                return Ok(servers);
+            }
+        }
+        Ok(Vec::new())
     });
     asked.unwrap_or_default()
 }
@@ -55,7 +72,7 @@ pub(super) fn etcd(lab: &Lab, access: &EtcdAccess) -> Vec<EtcdMember> {
     let Ok(namespace) = Namespace::open(&lab.namespace()) else { return Vec::new() };
     let asked = namespace.run(|| {
         run_async(async {
-            let answer = tokio::time::timeout(WITHIN, ask(access)).await;
+            let answer = timeout(WITHIN, ask(access)).await;
             Ok(answer.ok().and_then(Result::ok).unwrap_or_default())
         })
     });
@@ -77,7 +94,7 @@ async fn ask(access: &EtcdAccess) -> Result<Vec<EtcdMember>, Failure> {
     let members = admin.members().await.map_err(failed)?;
     let mut leader = 0;
     for url in members.iter().filter(|it| !it.learner).flat_map(|it| &it.client_urls) {
-        let asked = tokio::time::timeout(WITHIN / 4, admin.status(url)).await;
+        let asked = timeout(WITHIN / 4, admin.status(url)).await;
         if let Ok(Ok(status)) = asked {
             leader = status.leader;
             break;
