@@ -17,6 +17,7 @@ use crate::role;
 /// given then is kept in DIR/server.toml: later `freehold server --data DIR` is enough.
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+#[group(skip)]
 // The one inside is called the same, and says whether a server is to run.
 #[group(skip)]
 pub(crate) struct Arguments {
