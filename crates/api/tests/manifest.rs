@@ -132,6 +132,24 @@ fn defaults_are_those_promised() {
 }
 
 #[test]
+fn an_instance_of_a_singleton_ends_before_the_next_begins() {
+    let singleton = "app = \"a\"\nteam = \"t\"\nsingleton = true\n";
+    let spec = resolve(singleton, "staging");
+    assert_eq!((spec.rollout.surge, spec.rollout.max_unavailable), (0, 1));
+    assert_eq!(Manifest::parse("f", singleton).unwrap().unsupported(), []);
+    resolve(&format!("{singleton}rollout = {{ surge = 0, max_unavailable = 1 }}\n"), "staging");
+    for (wrong, told) in [
+        ("surge = 1", "surge is 0, not 1"),
+        ("max_unavailable = 0", "max_unavailable is 1, not 0"),
+    ] {
+        let text = format!("{singleton}[rollout]\n{wrong}\n");
+        let problems = Manifest::parse("f", &text).unwrap_err().problems;
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        assert!(problems[0].message.contains(told), "{problems:?}");
+    }
+}
+
+#[test]
 fn the_check_follows_from_port_and_health() {
     let check = |text: &str| {
         resolve(&format!("app = \"a\"\nteam = \"t\"\n{text}"), "staging").health_check()

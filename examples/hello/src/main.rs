@@ -16,6 +16,7 @@ mod http;
 mod reply;
 mod settings;
 mod trouble;
+mod witness;
 mod worker;
 
 use std::io::{self, Read};
@@ -46,6 +47,7 @@ fn run() -> io::Result<()> {
     // Registered before anything else, so that a stop during a slow start is not lost.
     let mut signals = signals()?;
     trouble::start(&settings);
+    witness::start(&settings)?;
     thread::sleep(settings.start_delay);
 
     let listener = TcpListener::bind((settings.address, settings.port))?;

@@ -2,6 +2,7 @@
 //! is a pure function of a look-up.
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
@@ -23,6 +24,8 @@ pub(crate) struct Settings {
     pub(crate) release: String,
     /// `FREEHOLD_ENVIRONMENT`.
     pub(crate) environment: String,
+    /// `FREEHOLD_EPOCH`.
+    pub(crate) epoch: String,
     /// `HELLO_START_DELAY_MS`: sleep before listening.
     pub(crate) start_delay: Duration,
     /// `HELLO_UNHEALTHY=1`: answer 503 to health checks.
@@ -35,6 +38,8 @@ pub(crate) struct Settings {
     pub(crate) log_lines_per_second: Option<u32>,
     /// `HELLO_EAT_MEMORY`: take and keep so many MiB.
     pub(crate) eat_memory_mib: Option<usize>,
+    /// `HELLO_WITNESS`: a file that gets a line again and again.
+    pub(crate) witness: Option<PathBuf>,
 }
 
 impl Settings {
@@ -64,6 +69,7 @@ impl Settings {
             instance: text("FREEHOLD_INSTANCE"),
             release: text("FREEHOLD_RELEASE"),
             environment: text("FREEHOLD_ENVIRONMENT"),
+            epoch: text("FREEHOLD_EPOCH"),
             start_delay: milliseconds("HELLO_START_DELAY_MS")?.unwrap_or_default(),
             unhealthy: look_up("HELLO_UNHEALTHY").is_some_and(|value| value == "1"),
             exit_after: milliseconds("HELLO_EXIT_AFTER_MS")?,
@@ -72,6 +78,7 @@ impl Settings {
                 .map(|count| u32::try_from(count).expect(fits)),
             eat_memory_mib: number("HELLO_EAT_MEMORY", 1 << 20)?
                 .map(|count| usize::try_from(count).expect(fits)),
+            witness: look_up("HELLO_WITNESS").map(PathBuf::from),
         })
     }
 }

@@ -7,4 +7,5 @@ mod registry;
 mod restart;
 mod server;
 mod servers;
+mod singleton;
 mod world;

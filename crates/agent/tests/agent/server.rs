@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use api::frame::{self, Decoder};
+use api::lease::{LEASE, LeaseAnswer};
 use api::protocol::{Acknowledge, Down, HEARTBEAT, LogLine, Up};
 use api::status::HostStatus;
 use bytes::Bytes;
@@ -55,6 +56,8 @@ struct Shared {
     /// Whether it says that it has its store.
     store: AtomicBool,
     frozen: watch::Sender<bool>,
+    /// Whether it grants leases.
+    grants: AtomicBool,
 }
 
 /// Counted while it is there.
@@ -92,6 +95,7 @@ impl Server {
             streams: watch::Sender::default(),
             store: AtomicBool::new(true),
             frozen: watch::Sender::new(false),
+            grants: AtomicBool::new(true),
         });
         let streams = shared.streams.subscribe();
         listener.set_nonblocking(true).unwrap();
@@ -104,6 +108,11 @@ impl Server {
     /// Says from the next sign of life on whether it has its store.
     pub fn has_store(&self, reachable: bool) {
         self.shared.store.store(reachable, Ordering::Relaxed);
+    }
+
+    /// Grants leases from now on, or leaves requests without an answer.
+    pub fn grants(&self, grants: bool) {
+        self.shared.grants.store(grants, Ordering::Relaxed);
     }
 
     /// From now on reads and writes nothing, as a machine that was switched off: connections stay,
@@ -224,10 +233,23 @@ async fn listen(mut body: Incoming, shared: Arc<Shared>) {
             match up {
                 Up::Status(status) => drop(shared.status.send_replace(Some(status))),
                 Up::Acknowledge(known) => drop(shared.acknowledged.send_replace(known)),
-                Up::Hello(_)
+                Up::Lease(request) if shared.grants.load(Ordering::Relaxed) => {
+                    let instances = request.instances.into_iter();
+                    let answer = LeaseAnswer {
+                        number: request.number,
+                        granted: instances.map(|wish| wish.instance).collect(),
+                        lease: LEASE,
+                        refused: Vec::new(),
+                    };
+                    let frame = frame::encode(&Down::Lease(answer)).unwrap();
+                    let mut said = shared.said.lock();
+                    said.push(frame.into());
+                    shared.changed.send_replace(said.len());
+                }
+                Up::Lease(_)
+                | Up::Hello(_)
                 | Up::Traffic { .. }
                 | Up::Observed(_)
-                | Up::Lease(_)
                 | Up::About(_)
                 | Up::Holds { .. }
                 | Up::Heartbeat => {}

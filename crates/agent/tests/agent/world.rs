@@ -153,6 +153,13 @@ impl World {
         self.agent = Some(child.unwrap());
     }
 
+    /// Sends the agent a signal.
+    pub fn signal_agent(&self, signal: Signal) {
+        let pid = self.agent.as_ref().unwrap().id();
+        let pid = Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
+        rustix::process::kill_process(pid, signal).unwrap();
+    }
+
     /// Ends the agent by a signal and waits until it is gone.
     pub async fn end_agent(&mut self, signal: Signal) {
         let Some(mut agent) = self.agent.take() else { return };

@@ -3,11 +3,12 @@
 
 mod cluster;
 mod hosts;
+mod singleton;
 
 use api::deployment::Phase;
 use proptest::prelude::*;
 
-use cluster::{Behaviour, Cluster};
+use cluster::{Behaviour, Cluster, ONLY};
 
 #[test]
 fn a_first_deployment_starts_all_and_completes() {
@@ -121,6 +122,7 @@ enum Happening {
     Undrain { host: usize },
     Lose { host: usize, power: bool, down: bool },
     CutOff { host: usize },
+    TakeOver,
     Restore { host: usize },
     Migrate { host: usize, to: usize },
     Time { steps: u8, behaviour: Behaviour },
@@ -132,14 +134,15 @@ fn happenings() -> impl Strategy<Value = Vec<Happening>> {
         3 => (1u64..1000).prop_map(Behaviour::Chaos),
     ];
     let one = prop_oneof![
-        4 => (0usize..3, 0u32..5, prop::bool::weighted(0.2))
+        4 => (0usize..4, 0u32..5, prop::bool::weighted(0.2))
             .prop_map(|(app, instances, broken)| Happening::Deploy { app, instances, broken }),
-        1 => (0usize..3).prop_map(|app| Happening::Remove { app }),
+        1 => (0usize..4).prop_map(|app| Happening::Remove { app }),
         1 => (0usize..4).prop_map(|host| Happening::Drain { host }),
         1 => (0usize..4).prop_map(|host| Happening::Undrain { host }),
         2 => (0usize..4, any::<bool>(), any::<bool>())
             .prop_map(|(host, power, down)| Happening::Lose { host, power, down }),
         1 => (0usize..4).prop_map(|host| Happening::CutOff { host }),
+        1 => Just(Happening::TakeOver),
         2 => (0usize..4).prop_map(|host| Happening::Restore { host }),
         1 => (0usize..4, 0usize..3).prop_map(|(host, to)| Happening::Migrate { host, to }),
         6 => (1u8..40, behaviour)
@@ -158,7 +161,7 @@ proptest! {
         hosts in 1usize..5,
         happenings in happenings(),
     ) {
-        const APPS: [&str; 3] = ["shop", "cart", "mail"];
+        const APPS: [&str; 4] = ["shop", "cart", "mail", ONLY];
         let mut cluster = Cluster::new(hosts, 4000);
         let mut number = 0;
         for happening in happenings {
@@ -168,7 +171,8 @@ proptest! {
                     if broken {
                         cluster.broken.insert(number);
                     }
-                    cluster.deploy(APPS[app], number, instances);
+                    let most = if APPS[app] == ONLY { 1 } else { instances };
+                    cluster.deploy(APPS[app], number, instances.min(most));
                 }
                 Happening::Remove { app } => cluster.remove(APPS[app]),
                 Happening::Drain { host } => cluster.drain(&format!("h{host}")),
@@ -176,6 +180,7 @@ proptest! {
                 Happening::Lose { host, power, down } => {
                     cluster.lose(&format!("h{host}"), power, down);
                 }
+                Happening::TakeOver => cluster.take_over(),
                 Happening::CutOff { host } => cluster.cut_off(&format!("h{host}")),
                 Happening::Restore { host } => cluster.restore(&format!("h{host}")),
                 Happening::Migrate { host, to } if host < hosts => {

@@ -16,9 +16,13 @@ use api::status::{Exit, ExitCause, HostStatus, InstanceState, InstanceStatus};
 use api::time::Timestamp;
 use api::unit::{Bytes, MilliCpu};
 
+use api::lease::LEASE;
+
 use crate::acknowledge::Tracker;
 use crate::lint::lint;
 use crate::reconcile::{Ids, Outcome, reconcile};
+use crate::restart::Moment;
+use crate::singleton::{Leases, Wish};
 use crate::snapshot::{Place, Snapshot};
 use crate::tables::tables;
 
@@ -43,6 +47,10 @@ pub(super) struct Cluster {
     serving: BTreeSet<InstanceId>,
     /// Hosts without power: what they reported last stays.
     dark: BTreeSet<HostId>,
+    /// Singletons' containers that really run, whatever anybody knows of them, until when.
+    running: BTreeMap<InstanceId, Moment>,
+    /// Singletons that ever ran, as their hosts know.
+    ran: BTreeSet<InstanceId>,
 }
 
 fn environment() -> EnvironmentName {
@@ -53,9 +61,13 @@ fn place(app: &str) -> Place {
     (environment(), AppName::new(app).unwrap())
 }
 
+/// The name of an app that is a singleton.
+pub(super) const ONLY: &str = "only";
+
 fn spec(app: &str, instances: u32) -> Spec {
+    let singleton = app == ONLY;
     let text = format!(
-        "app = {app:?}\nteam = \"t\"\n[process]\nport = 8080\n[resources]\ncpu = \"100m\"\n\
+        "app = {app:?}\nsingleton = {singleton}\nteam = \"t\"\n[process]\nport = 8080\n[resources]\ncpu = \"100m\"\n\
          [scale]\ninstances = {instances}\n[rollout]\nstart_within = \"5s\"\n"
     );
     let manifest = Manifest::parse("freehold.toml", &text).expect("a good manifest");
@@ -99,6 +111,8 @@ impl Cluster {
             generation: Generation(0),
             serving: BTreeSet::new(),
             dark: BTreeSet::new(),
+            running: BTreeMap::new(),
+            ran: BTreeSet::new(),
         }
     }
 
@@ -174,6 +188,11 @@ impl Cluster {
         if let Some(host) = self.snapshot.hosts.get_mut(&name) {
             host.down_since = None;
         }
+        if self.dark.contains(&name) {
+            let entries = self.snapshot.assignments.get(&name).map(|a| a.entries.as_slice());
+            let entries = entries.unwrap_or_default().iter();
+            entries.for_each(|entry| _ = self.running.remove(&entry.instance));
+        }
         if self.dark.remove(&name) {
             for status in &mut self.snapshot.statuses.get_mut(&name).unwrap().instances {
                 if status.state != InstanceState::Stopped {
@@ -183,6 +202,22 @@ impl Cluster {
                 }
             }
         }
+    }
+
+    /// Another server leads: it knows nothing of what was granted.
+    pub(super) fn take_over(&mut self) {
+        self.snapshot.leases = Leases::new(self.moment());
+    }
+
+    fn moment(&self) -> Moment {
+        Moment(self.now.0.unsigned_abs())
+    }
+
+    /// How many singletons really run. Hosts without power run nothing.
+    pub(super) fn really_running(&self) -> usize {
+        let lost = |host: &HostId| self.dark.contains(host);
+        let entries = self.snapshot.entries().filter(|(host, _)| !lost(host));
+        entries.filter(|(_, entry)| self.running.contains_key(&entry.instance)).count()
     }
 
     /// Another failure domain for a host, as when its virtual machine migrates.
@@ -201,6 +236,9 @@ impl Cluster {
     /// ms.
     pub(super) fn step(&mut self, behaviour: Behaviour) {
         self.now = self.now.after(api::unit::Millis(100));
+        let now = self.moment();
+        self.snapshot.leases.now = now;
+        self.running.retain(|_, until| *until > now);
         self.publish();
         // What a plan leads to may itself call for a next step (a phase that ends), but only so
         // often without anything new being seen.
@@ -218,6 +256,7 @@ impl Cluster {
             }
         }
         self.act(behaviour);
+        assert!(self.really_running() <= 1, "{:?}: {:?}", self.running, self.snapshot);
     }
 
     pub(super) fn settle(&mut self) {
@@ -243,6 +282,12 @@ impl Cluster {
 
     fn apply(&mut self, outcome: &Outcome) {
         for write in &outcome.writes {
+            let before = self.snapshot.assignments.get(&write.host);
+            for entry in before.map(|before| before.entries.clone()).unwrap_or_default() {
+                if write.entry(&entry.instance).is_none() {
+                    self.snapshot.leases.ended(&entry.instance);
+                }
+            }
             self.snapshot.assignments.insert(write.host.clone(), write.clone());
         }
         for deployment in &outcome.deployments {
@@ -278,6 +323,22 @@ impl Cluster {
             }
             status.generation = assignment.generation;
             status.instances.retain(|known| assignment.entry(&known.instance).is_some());
+            let mut leased = BTreeSet::new();
+            for entry in assignment.entries.iter().filter(|entry| entry.epoch > 0) {
+                let place = (entry.environment.clone(), entry.app.clone());
+                let wish = Wish {
+                    place: &place,
+                    instance: &entry.instance,
+                    epoch: entry.epoch,
+                    highest: self.snapshot.deployments.get(&place).map_or(0, |d| d.epoch),
+                    ran: self.ran.contains(&entry.instance),
+                    asked: Moment(self.now.0.unsigned_abs()),
+                };
+                if self.snapshot.leases.grant(&wish).is_ok() {
+                    leased.insert(entry.instance.clone());
+                    self.ran.insert(entry.instance.clone());
+                }
+            }
             for entry in &assignment.entries {
                 let at = status.instances.binary_search_by(|s| s.instance.cmp(&entry.instance));
                 let at = at.unwrap_or_else(|at| {
@@ -286,7 +347,14 @@ impl Cluster {
                 });
                 let dies = self.broken.contains(&entry.release.0)
                     || (!calm && dice.next_number() % 5 == 0);
-                advance(&mut status.instances[at], entry.wanted, dies);
+                let status = &mut status.instances[at];
+                if entry.epoch == 0 {
+                    advance(status, entry.wanted, dies);
+                    continue;
+                }
+                let leased = leased.contains(&entry.instance);
+                let until = Moment(self.now.0.unsigned_abs()).after(LEASE);
+                advance_leased(&mut self.running, status, entry.wanted, dies, leased.then_some(until));
             }
         }
     }
@@ -329,6 +397,20 @@ impl Cluster {
                 && self.snapshot.in_service.contains(&e.instance)
         };
         self.snapshot.entries().filter(of).count() as u32
+    }
+
+    /// The host of an app's newest instance.
+    pub(super) fn host_of(&self, app: &str) -> String {
+        let entries = self.snapshot.entries().filter(|(_, e)| e.app.as_str() == app);
+        entries.max_by_key(|(_, e)| e.epoch).expect("it has one").0.to_string()
+    }
+
+    /// A host is removed from the cluster, whatever still runs on it.
+    pub(super) fn forget(&mut self, host: &str) {
+        let name = HostId::new(host).unwrap();
+        self.snapshot.hosts.remove(&name);
+        self.snapshot.assignments.remove(&name);
+        self.snapshot.statuses.remove(&name);
     }
 
     pub(super) fn instances(&self, app: &str, release: u32) -> Vec<InstanceId> {
@@ -390,4 +472,37 @@ fn advance(status: &mut InstanceStatus, wanted: Wanted, dies: bool) {
         }
         (_, _) => Healthy,
     };
+}
+
+/// One step of a singleton's instance, which has a lease until then or none.
+fn advance_leased(
+    running: &mut BTreeMap<InstanceId, Moment>,
+    status: &mut InstanceStatus,
+    wanted: Wanted,
+    dies: bool,
+    until: Option<Moment>,
+) {
+    use InstanceState::{Healthy, Preparing, Starting, Stopped, Unhealthy, Waiting};
+    let ran = matches!(status.state, Starting | Healthy | Unhealthy);
+    if let (true, Some(until)) = (ran, until) {
+        // What its deadline has ended is not brought back by a lease.
+        running.entry(status.instance.clone()).and_modify(|deadline| *deadline = until);
+    }
+    if ran && !running.contains_key(&status.instance) {
+        status.state = Waiting;
+        status.restarts += 1;
+        status.last_exit = Some(Exit { cause: ExitCause::Deadline, at: Timestamp(0) });
+    }
+    let starts = matches!(status.state, Preparing | Waiting) && wanted == Wanted::Run;
+    if starts && until.is_none() {
+        status.state = Waiting;
+        return;
+    }
+    advance(status, wanted, dies);
+    if let (true, Some(until)) = (starts, until) {
+        running.insert(status.instance.clone(), until);
+    }
+    if matches!(status.state, Waiting | Stopped) {
+        running.remove(&status.instance);
+    }
 }
