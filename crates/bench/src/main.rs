@@ -3,6 +3,7 @@
 //! `bench` runs each benchmark in namespaces of its own, so that nothing of it can stay behind, and
 //! writes one table and one JSON document. Peers that are not installed are skipped by name.
 
+mod cluster;
 mod contest;
 mod create_start;
 mod docker;
@@ -13,6 +14,7 @@ mod machine;
 mod memory;
 mod options;
 mod outside;
+mod service_change;
 mod setting;
 
 use std::process::ExitCode;
@@ -24,6 +26,12 @@ use options::Options;
 fn main() -> ExitCode {
     pki::install_provider();
     let options = Options::parse();
+    if let Some(address) = options.hold {
+        return match cluster::hold(address) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(_) => ExitCode::FAILURE,
+        };
+    }
     let done = match &options.inside {
         None => outside::run(&options),
         Some(_) => setting::run_inside(&options).map(|()| ExitCode::SUCCESS),

@@ -21,6 +21,11 @@ pub(crate) struct Options {
     #[arg(long, value_name = "N")]
     pub(crate) runs: Option<usize>,
 
+    /// Begin no run of a whole cluster that would end later, in seconds; runs are kept, and the
+    /// same command goes on with what is missing
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) within: Option<u64>,
+
     /// The `freehold` binary [default: the one beside this program]
     #[arg(long, value_name = "FILE")]
     pub(crate) freehold: Option<PathBuf>,
@@ -32,6 +37,10 @@ pub(crate) struct Options {
     /// Where the report goes [default: bench/report.json in the target directory]
     #[arg(long, value_name = "FILE")]
     pub(crate) report: Option<PathBuf>,
+
+    /// Be the client that keeps asking this address from where it is
+    #[arg(long, value_name = "ADDRESS", hide = true)]
+    pub(crate) hold: Option<std::net::SocketAddrV4>,
 
     /// The scratch directory of a run inside its namespaces
     #[arg(long, value_name = "DIR", hide = true)]
@@ -56,9 +65,37 @@ pub(crate) enum Benchmark {
     IngressTls,
     /// What everything takes when idle
     Memory,
+    /// One backend of a thousand services leaves or comes
+    ServiceChange,
+    /// Twelve instances on four hosts
+    #[value(name = "deploy-12")]
+    #[serde(rename = "deploy-12")]
+    Deploy12,
+    /// A new version of an app with 100 instances
+    #[value(name = "update-100")]
+    #[serde(rename = "update-100")]
+    Update100,
+    /// A host dies under load
+    HostLoss,
+    /// A hypervisor with two of six hosts dies under load
+    HypervisorLoss,
+    /// The host of the leading server dies under load
+    LeaderLoss,
 }
 
 impl Benchmark {
+    /// Whether it brings up whole clusters.
+    pub(crate) fn is_of_clusters(self) -> bool {
+        matches!(
+            self,
+            Self::Deploy12
+                | Self::Update100
+                | Self::HostLoss
+                | Self::HypervisorLoss
+                | Self::LeaderLoss
+        )
+    }
+
     /// Its name as typed.
     pub(crate) fn name(self) -> String {
         let value = self.to_possible_value();

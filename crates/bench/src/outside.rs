@@ -26,12 +26,14 @@ use crate::setting::{ORDER, Order, group_prefix};
 
 /// Prepares the namespaces, then becomes the program with its arguments. `$0` and `$@` are the
 /// program,
-/// `$HYBRID` a mount to take away, `$HOSTS` a file of names.
+/// `$HYBRID` a mount to take away, `$HOSTS` a file of names. With `$STAY` the shell remains the first
+/// process, which takes leave of processes that nobody waits for.
 const PREPARE: &str = "set -e
 ip link set lo up
 mount -t tmpfs -o mode=0755 tmpfs /run
 mount --bind \"$HOSTS\" /etc/hosts
 [ -z \"$HYBRID\" ] || umount \"$HYBRID\"
+[ -z \"$STAY\" ] || { \"$0\" \"$@\"; exit $?; }
 exec \"$0\" \"$@\"";
 
 /// The name that the ingress is asked for, and every name below it.
@@ -87,6 +89,7 @@ struct Places {
     hello: PathBuf,
     own_programs: PathBuf,
     report: PathBuf,
+    journal: PathBuf,
 }
 
 impl Places {
@@ -108,6 +111,7 @@ impl Places {
             hello,
             own_programs: target.join("bench-venv/bin"),
             report: report.unwrap_or_else(|| target.join("bench/report.json")),
+            journal: target.join("bench/runs"),
             own,
         })
     }
@@ -132,6 +136,8 @@ fn run_one(
         freehold: places.freehold.clone(),
         hello: places.hello.clone(),
         own_programs: places.own_programs.clone(),
+        within: options.within.map(Duration::from_secs),
+        journal: places.journal.clone(),
         slug: slug.clone(),
     };
     let order = serde_json::to_vec(&order).context("write the order")?;
@@ -140,9 +146,11 @@ fn run_one(
     fs::write(scratch.path().join("hosts"), hosts).context("write names")?;
     let child = inside(&places.own, scratch.path(), benchmark)?;
     let measured = wait(child, stop);
+    let left = crate::cluster::remove_left(scratch.path());
     let groups = remove_groups(&group_prefix(&slug));
     let gone = scratch.close().context("remove the scratch directory");
     let measured = measured?;
+    left?;
     groups?;
     gone?;
     Ok(measured)
@@ -162,6 +170,7 @@ fn inside(own: &Path, scratch: &Path, benchmark: Benchmark) -> Result<Child> {
         .arg(scratch)
         .env("HOSTS", scratch.join("hosts"))
         .env("HYBRID", hybrid.unwrap_or_default())
+        .env("STAY", if benchmark.is_of_clusters() { "yes" } else { "" })
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()

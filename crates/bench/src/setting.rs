@@ -7,10 +7,11 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
+use crate::cluster::{self, Loss, Scenario};
 use crate::contest::{Measured, Row};
 use crate::machine::Programs;
 use crate::options::{Benchmark, Options};
-use crate::{create_start, ingress, instance_start, memory};
+use crate::{create_start, ingress, instance_start, memory, service_change};
 
 /// The order file in the scratch directory, for the process inside.
 pub(crate) const ORDER: &str = "order.json";
@@ -33,6 +34,10 @@ pub(crate) struct Order {
     pub(crate) hello: PathBuf,
     /// Where `make bench-setup` puts programs.
     pub(crate) own_programs: PathBuf,
+    /// How long whole clusters are measured.
+    pub(crate) within: Option<Duration>,
+    /// Where runs of whole clusters are kept.
+    pub(crate) journal: PathBuf,
     /// Names whatever is seen outside of the namespaces: at most 8 characters of a-z and 0-9.
     pub(crate) slug: String,
 }
@@ -85,7 +90,9 @@ pub(crate) fn run_inside(options: &Options) -> Result<()> {
     let scratch: &Path = options.inside.as_deref().context("no scratch directory")?;
     let order = std::fs::read(scratch.join(ORDER)).context("read the order")?;
     let order: Order = serde_json::from_slice(&order).context("read the order")?;
-    ensure!(std::process::id() == 1, "this is not the first process of a namespace");
+    // Machines of a lab outlive who starts them: there a shell is first, which takes leave of them.
+    let first = order.benchmark.is_of_clusters() || std::process::id() == 1;
+    ensure!(first, "this is not the first process of a namespace");
     let path = std::env::var("PATH").unwrap_or_default();
     let programs = Programs::new(&order.own_programs, &path);
     let setting = Setting { scratch: scratch.to_owned(), order, programs };
@@ -96,6 +103,12 @@ pub(crate) fn run_inside(options: &Options) -> Result<()> {
         Benchmark::Ingress => ingress::run(&setting, false)?,
         Benchmark::IngressTls => ingress::run(&setting, true)?,
         Benchmark::Memory => memory::run(&setting)?,
+        Benchmark::ServiceChange => service_change::run(&setting)?,
+        Benchmark::Deploy12 => cluster::run(&setting, Scenario::Deploy)?,
+        Benchmark::Update100 => cluster::run(&setting, Scenario::Update)?,
+        Benchmark::HostLoss => cluster::run(&setting, Scenario::Loss(Loss::Host))?,
+        Benchmark::HypervisorLoss => cluster::run(&setting, Scenario::Loss(Loss::Hypervisor))?,
+        Benchmark::LeaderLoss => cluster::run(&setting, Scenario::Loss(Loss::Leader))?,
     };
     let json = serde_json::to_vec(&Measured { rows }).context("write the rows")?;
     std::io::stdout().write_all(&json).context("print the rows")

@@ -9,6 +9,8 @@ use super::report::Row;
 pub(crate) enum Budget {
     /// At most this, in the row's unit.
     AtMost(f64),
+    /// At least this, in the row's unit.
+    AtLeast(f64),
     /// At most so many times this peer's median.
     TimesAtMost(&'static str, f64),
     /// At least so many times this peer's median.
@@ -32,19 +34,33 @@ impl Budget {
         let theirs = |peer: &str| row.peers.get(peer).map(|peer| peer.median);
         let (limit, least, budget) = match self {
             Self::AtMost(limit) => (limit, false, format!("≤ {limit} {}", row.unit)),
+            Self::AtLeast(limit) => (limit, true, format!("≥ {limit} {}", row.unit)),
             Self::TimesAtMost(peer, times) => {
-                (theirs(peer)? * times, false, format!("≤ {times}× {peer}"))
+                (theirs(peer)? * times, false, format!("≤ {}× {peer}", short(times)))
             }
             Self::TimesAtLeast(peer, times) => {
-                (theirs(peer)? * times, true, format!("≥ {times}× {peer}"))
+                (theirs(peer)? * times, true, format!("≥ {}× {peer}", short(times)))
             }
         };
         let ours = row.freehold.median;
         let over = if least { limit - ours } else { ours - limit };
         let met = over <= 0.0;
-        let missed_by_percent = if met { 0.0 } else { over / limit * 100.0 };
+        // Of a limit of nothing any miss is a whole one.
+        let missed_by_percent = match limit {
+            _ if met => 0.0,
+            0.0 => 100.0,
+            limit => over / limit * 100.0,
+        };
         Some(Verdict { budget, met, missed_by_percent })
     }
+}
+
+/// A factor for people: `1.4`, and `1/9` where that is meant.
+fn short(times: f64) -> String {
+    if times > 0.0 && times < 1.0 && (1.0 / times).fract() == 0.0 {
+        return format!("1/{}", 1.0 / times);
+    }
+    times.to_string()
 }
 
 #[cfg(test)]
@@ -67,6 +83,8 @@ mod tests {
         };
         assert_eq!(judge(Budget::AtMost(25.0), 25.0), (true, 0.0));
         assert_eq!(judge(Budget::AtMost(25.0), 30.0), (false, 20.0));
+        assert_eq!(judge(Budget::AtMost(0.0), 3.0), (false, 100.0));
+        assert_eq!(judge(Budget::AtLeast(95.0), 97.0), (true, 0.0));
         assert_eq!(judge(Budget::TimesAtMost("runc", 1.5), 30.0), (true, 0.0));
         assert_eq!(judge(Budget::TimesAtMost("runc", 1.5), 33.0), (false, 10.0));
         assert_eq!(judge(Budget::TimesAtLeast("runc", 1.0), 21.0), (true, 0.0));

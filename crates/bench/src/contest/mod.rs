@@ -11,4 +11,4 @@ pub(crate) use budget::Budget;
 pub(crate) use report::{Measured, Row};
 pub(crate) use statistics::{Better, Summary, median};
 pub(crate) use table::render;
-pub(crate) use turns::{Entrant, Measure, Plan, compete};
+pub(crate) use turns::{Entrant, Measure, OURS, Plan, compete};
