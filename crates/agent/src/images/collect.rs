@@ -12,20 +12,23 @@ const KEEP: Millis = Millis::secs(3600);
 /// How long it is kept when the disk is full: a fetch under way has just been used.
 const KEEP_UNDER_PRESSURE: Millis = Millis::secs(60);
 
+/// So much free is enough on any disk.
+const ROOM: u64 = 2 << 30;
+
 /// How full the disk is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pressure {
     /// There is room.
     None,
-    /// Less than a tenth is free.
+    /// Less than a tenth is free, and less than 2 GiB: a large disk need not stay empty.
     High,
 }
 
 impl Pressure {
-    /// Of a disk with so many free of so many blocks.
+    /// Of a disk with so many free of so many bytes.
     #[must_use]
     pub fn of(free: u64, total: u64) -> Self {
-        if free < total / 10 { Self::High } else { Self::None }
+        if free < (total / 10).min(ROOM) { Self::High } else { Self::None }
     }
 }
 
@@ -93,5 +96,7 @@ mod tests {
         assert_eq!(at(100 * hour, Pressure::High), [b]);
         assert_eq!(Pressure::of(9, 100), Pressure::High);
         assert_eq!(Pressure::of(10, 100), Pressure::None);
+        assert_eq!(Pressure::of(ROOM, 1 << 40), Pressure::None);
+        assert_eq!(Pressure::of(ROOM - 1, 1 << 40), Pressure::High);
     }
 }

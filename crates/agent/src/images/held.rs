@@ -51,7 +51,7 @@ impl Images {
     #[must_use]
     pub fn pressure(&self) -> Pressure {
         match rustix::fs::statvfs(&self.root) {
-            Ok(disk) => Pressure::of(disk.f_bavail, disk.f_blocks),
+            Ok(disk) => Pressure::of(disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize),
             Err(_) => Pressure::None,
         }
     }

@@ -73,7 +73,10 @@ impl Origins {
     ) -> Result<Self, OriginError> {
         let alpn: &[&[u8]] = &[b"http/1.1"];
         let time = Some(Arc::new(clock.clone()) as _);
-        let cluster = Transport { tls: Arc::new(authorities.client_tls(Some(identity), alpn, time)?), proxy: None };
+        let cluster = Transport {
+            tls: Arc::new(authorities.client_tls(Some(identity), alpn, time)?),
+            proxy: None,
+        };
         Ok(Self { servers, cluster, public: public_tls(None)?, named: BTreeMap::new() })
     }
 

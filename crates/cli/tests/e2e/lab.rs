@@ -1,6 +1,7 @@
 //! A lab: four hosts in namespaces run an app, one dies as by power loss, and nothing is left.
 
 mod servers;
+mod warm;
 mod world;
 
 use std::collections::BTreeSet;

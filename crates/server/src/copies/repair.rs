@@ -2,6 +2,7 @@
 //! stand apart, one copy at a time.
 
 use std::collections::BTreeSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,25 +24,43 @@ const PERIOD: Duration = Duration::from_secs(10);
 /// Images copied in one look; the next goes on.
 const AT_ONCE: usize = 16;
 
+/// How often it looks whether servers or deployments changed.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
 /// Keeps two copies of images that deployments name.
-pub struct Repair(Arc<Shared>);
+pub struct Repair {
+    shared: Arc<Shared>,
+    /// What the last look was based on.
+    seen: u64,
+}
 
 impl Repair {
     /// One that acts while its server leads.
     #[must_use]
     pub fn new(shared: Arc<Shared>) -> Self {
-        Self(shared)
+        Self { shared, seen: 0 }
+    }
+
+    /// What the need for copies follows from: who leads, who is reachable, and what is named.
+    fn basis(&self, core: &Core) -> u64 {
+        let mut hash = DefaultHasher::new();
+        core.servers.term().map(|term| term.number).hash(&mut hash);
+        self.shared.peers.reachable().hash(&mut hash);
+        for digest in named(&core.view()) {
+            digest.as_bytes().hash(&mut hash);
+        }
+        hash.finish()
     }
 
     /// The servers that have all of `content`.
     async fn holders(&self, content: &[Wanted]) -> Result<Vec<ServerId>, String> {
         let mut holders = Vec::new();
-        let here = self.0.registry.lacking(content.to_vec()).await;
+        let here = self.shared.registry.lacking(content.to_vec()).await;
         if here.map_err(|error| error.to_string())?.is_empty() {
-            holders.push(self.0.core.servers.me.clone());
+            holders.push(self.shared.core.servers.me.clone());
         }
-        for server in self.0.peers.reachable() {
-            match self.0.peers.lacking(&server, content).await {
+        for server in self.shared.peers.reachable() {
+            match self.shared.peers.lacking(&server, content).await {
                 Ok(lacking) if lacking.is_empty() => holders.push(server),
                 Ok(_) => {}
                 Err(error) => tracing::info!(%server, %error, "ask what a server has"),
@@ -52,14 +71,14 @@ impl Repair {
 
     /// Copies an image where it has too few holders; says to which server.
     async fn mend(&self, view: &View, digest: &Digest) -> Result<Option<ServerId>, String> {
-        let needs = self.0.registry.needs(vec![*digest]).await;
+        let needs = self.shared.registry.needs(vec![*digest]).await;
         let needs = needs.map_err(|error| error.to_string())?;
         if needs.is_empty() {
             return Err(format!("the manifest of image {digest} is on no server"));
         }
         let holders = self.holders(&needs).await?;
-        let me = self.0.core.servers.me.clone();
-        let mut reachable = self.0.peers.reachable();
+        let me = self.shared.core.servers.me.clone();
+        let mut reachable = self.shared.peers.reachable();
         reachable.push(me.clone());
         let Some(first) = holders.first() else {
             if reachable.len() < view.servers.len() {
@@ -81,11 +100,11 @@ impl Repair {
         let ranked = farthest(view, &domain, reachable, &digest.to_string());
         let Some(target) = ranked.into_iter().next() else { return Ok(None) };
         if target == me {
-            let taken = self.0.registry.take_over(needs, &holders).await;
+            let taken = self.shared.registry.take_over(needs, &holders).await;
             taken.map_err(|error| error.to_string())?;
         } else {
             let take = Take { content: Named::all(&needs), from: holders };
-            self.0.peers.take(&target, &take).await.map_err(|error| error.to_string())?;
+            self.shared.peers.take(&target, &take).await.map_err(|error| error.to_string())?;
         }
         Ok(Some(target))
     }
@@ -112,12 +131,18 @@ impl Controller for Repair {
         PERIOD
     }
 
-    async fn changed(&mut self, _: &Core) {
-        std::future::pending().await
+    async fn changed(&mut self, core: &Core) {
+        loop {
+            tokio::time::sleep(LOOK_EVERY).await;
+            if self.basis(core) != self.seen {
+                return;
+            }
+        }
     }
 
     async fn run(&mut self, core: &Arc<Core>) -> Result<String, String> {
         let view = core.view();
+        self.seen = self.basis(core);
         if core.servers.term().is_none() || view.servers.len() < 2 {
             return Ok(String::new());
         }

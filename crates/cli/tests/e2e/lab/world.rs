@@ -146,11 +146,17 @@ pub(crate) type Rows = Vec<(String, String, String, Option<u64>)>;
 
 impl Lab {
     pub(crate) fn deploy(&self) {
+        self.deploy_scaled(4);
+    }
+
+    pub(crate) fn deploy_scaled(&self, instances: u32) {
         let add = format!("{}:/hello", hello().display());
         let base = ["image", "build", "--base", "scratch", "--add", &add, "--command", "/hello"];
         self.must(&[&base[..], &["--tag", "hello:1"]].concat());
         self.outside(&["image", "push", "hello:1"]);
-        fs::write(self.base.path().join("hello.toml"), MANIFEST).unwrap();
+        let manifest =
+            MANIFEST.replace("instances = 4", &format!("instances = {instances}"));
+        fs::write(self.base.path().join("hello.toml"), manifest).unwrap();
         self.outside(&["team", "create", "demo"]);
         self.outside(&["deploy", "-f", "hello.toml", "--image", "hello:1", "--wait"]);
     }
