@@ -24,7 +24,7 @@ pub(crate) struct Arguments {
     #[command(subcommand)]
     noun: Option<Noun>,
     #[command(flatten)]
-    run: Option<role::server::Arguments>,
+    run: role::server::Arguments,
 }
 
 #[derive(Debug, Subcommand)]
@@ -34,14 +34,12 @@ enum Noun {
 }
 
 pub(crate) fn run(session: &Session, arguments: Arguments) -> Result<ExitCode, Failure> {
-    match (arguments.noun, arguments.run) {
-        (Some(Noun::List), _) => {
+    match arguments.noun {
+        Some(Noun::List) => {
             let servers = session.ask(async |client| client.servers().await)?;
             session.show(&servers, |servers, look| table(servers, look))
         }
-        (None, Some(arguments)) => role::server::run(arguments),
-        (None, None) => Err(Failure::invalid("start the server: --data is missing")
-            .hint("freehold server --data DIR; all servers of a cluster: freehold server list")),
+        None => role::server::run(arguments.run),
     }
 }
 
@@ -92,6 +90,8 @@ fn table(servers: &[ServerView], look: &Look) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use api::time::Timestamp;
     use clap::{CommandFactory, Parser};
     use serde_json::json;
@@ -109,9 +109,9 @@ mod tests {
         Line::command().debug_assert();
         let read = |words: &[&str]| Line::try_parse_from([&["server"], words].concat());
         let run = read(&["--data", "/d"]).unwrap().server;
-        assert!(run.noun.is_none() && run.run.is_some());
+        assert!(run.noun.is_none() && run.run.data() == Path::new("/d"));
         let list = read(&["list"]).unwrap().server;
-        assert!(matches!(list.noun, Some(Noun::List)) && list.run.is_none());
+        assert!(matches!(list.noun, Some(Noun::List)));
         assert!(read(&[]).is_err(), "--data is missing");
         assert!(read(&["--data", "/d", "list"]).is_err());
     }

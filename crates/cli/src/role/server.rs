@@ -7,7 +7,7 @@ mod init;
 mod join;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use api::host::DomainPath;
@@ -28,8 +28,9 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     pub begin: begin::Beginning,
     /// Its directory: state, images, master key
-    #[arg(long, value_name = "DIR")]
-    pub data: PathBuf,
+    // Not missing, unless a subcommand stands in its place.
+    #[arg(long, value_name = "DIR", required = true)]
+    data: Option<PathBuf>,
     /// The cluster's name [default: freehold]
     #[arg(long, value_name = "NAME")]
     pub cluster: Option<String>,
@@ -81,18 +82,25 @@ pub(crate) struct Arguments {
     pub supervised: Supervised,
 }
 
+impl Arguments {
+    /// Its directory.
+    pub(crate) fn data(&self) -> &Path {
+        self.data.as_deref().unwrap_or(Path::new(""))
+    }
+}
+
 /// Runs a server until SIGTERM, after beginning where that is asked for.
 pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     arguments.supervised.follow()?;
     let begin = &arguments.begin;
     if begin.print_unit {
-        print!("{}", super::unit::server(&super::unit::this_program()?, &arguments.data)?);
+        print!("{}", super::unit::server(&super::unit::this_program()?, arguments.data())?);
         return Ok(ExitCode::SUCCESS);
     }
     start_log();
-    let known = match file::ServerFile::load(&arguments.data)? {
+    let known = match file::ServerFile::load(arguments.data())? {
         Some(_) if begin.replace => {
-            let data = arguments.data.display();
+            let data = arguments.data().display();
             let message = format!("take the place of a server: {data} is a server's already");
             return Err(Failure::invalid(message).hint("join with another directory as --data"));
         }
@@ -109,7 +117,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
 
 /// What was typed, when the directory says nothing: then all of it must be there.
 fn given(arguments: Arguments) -> Result<server::Options, Failure> {
-    let data = arguments.data.display().to_string();
+    let data = arguments.data().display().to_string();
     let missing = |flag: &str| {
         let message = format!("start the server: there is no server in {data}, and --{flag} is");
         Failure::invalid(message + " missing").hint(format!(
@@ -139,7 +147,7 @@ fn given(arguments: Arguments) -> Result<server::Options, Failure> {
         instance_range: arguments.instance_range.ok_or_else(|| missing("instance-range"))?,
         service_range: arguments.service_range.ok_or_else(|| missing("service-range"))?,
         https_port: arguments.https_port,
-        data: arguments.data,
+        data: arguments.data.unwrap_or_default(),
     })
 }
 

@@ -97,8 +97,8 @@ impl Kept for ServerFile {
 impl ServerFile {
     /// What the server is started with: what was typed, else what is known.
     pub(super) fn complete(self, arguments: Arguments) -> Result<server::Options, Failure> {
-        let found = std::fs::canonicalize(&arguments.data);
-        let doing = || format!("open {}", arguments.data.display());
+        let found = std::fs::canonicalize(arguments.data());
+        let doing = || format!("open {}", arguments.data().display());
         let data = found.map_err(|error| Failure::io(doing(), &error))?;
         let begin = arguments.begin;
         let place = Place {

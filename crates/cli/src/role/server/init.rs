@@ -25,13 +25,13 @@ pub(super) fn run(arguments: &Arguments) -> Result<ServerFile, Failure> {
     let cluster = arguments.cluster.as_deref().unwrap_or(CLUSTER);
     let binary = etcd_binary(arguments.begin.etcd_binary.as_deref())?;
     let (instance_range, service_range) = ranges(arguments)?;
-    let paths = Paths::of(&arguments.data);
+    let paths = Paths::of(arguments.data());
     if paths.server().join("state.db").exists() {
-        let data = arguments.data.display();
+        let data = arguments.data().display();
         let message = format!("begin a cluster in {data}: another one's state is there");
         return Err(Failure::invalid(message).hint("give another directory with --data"));
     }
-    let data = make_directories(&arguments.data)?;
+    let data = make_directories(arguments.data())?;
     let paths = Paths::of(&data);
     let authority = CertificateAuthority::load_or_create(&paths.pki(), cluster, time()?);
     let authority = authority.map_err(|error| match error {

@@ -30,7 +30,7 @@ const ALPN: &[&[u8]] = &[b"h2", b"http/1.1"];
 pub(super) fn run(arguments: &Arguments) -> Result<ServerFile, Failure> {
     let place = Place::of(arguments, &up::machine())?;
     let binary = etcd_binary(arguments.begin.etcd_binary.as_deref())?;
-    let data = make_directories(&arguments.data)?;
+    let data = make_directories(arguments.data())?;
     let paths = Paths::of(&data);
     let (joined, identity) = let_in(arguments, &place, &paths)?;
     if let Some(wanted) = &arguments.cluster
