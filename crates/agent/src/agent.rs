@@ -8,9 +8,11 @@ mod clear;
 mod dispatch;
 mod domain;
 mod identity;
+mod leave;
 mod options;
 mod warm;
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -47,6 +49,7 @@ use crate::state::{DataDirectory, Keeper, Vault, make_private};
 use crate::vip::{Holdings, VipOptions, Vips, watch_proxy};
 use dispatch::Dispatcher;
 use identity::Keeping;
+use leave::Leaving;
 use warm::Warming;
 
 pub use domain::{DomainCommand, DomainError, find_domain};
@@ -66,6 +69,9 @@ const PULSE_EVERY: Duration = Duration::from_secs(1);
 
 /// What is told to servers.
 type Reported = (StatusReceiver, watch::Receiver<Acknowledge>, watch::Receiver<Observed>);
+
+/// That, what the host says of itself, and where it is said whether a server decides.
+type Linked = (Reported, watch::Receiver<About>, watch::Sender<bool>);
 
 /// What was kept on disk.
 #[derive(Default)]
@@ -218,6 +224,14 @@ impl Agent {
         agent.tasks.spawn(converger.run(order_queue, used, agent.resting.clone()));
         let (observe, observed) = agent.probe(options, kept.observe).await?;
         let (acknowledge, acknowledged) = watch::channel(Acknowledge::default());
+        let (leaving, left) = watch::channel(BTreeSet::new());
+        let decides = watch::Sender::new(false);
+        let leave = Leaving {
+            decides: decides.subscribe(),
+            observe: observe.subscribe(),
+            observed: observed.clone(),
+        };
+        agent.spawn(leave.run(leaving));
         let listed = servers.subscribe();
         let vip_addresses = kept.vips.as_ref().map(dispatch::addresses).unwrap_or_default();
         let dispatcher = Dispatcher {
@@ -235,6 +249,7 @@ impl Agent {
             vault: vault.clone(),
             acknowledge,
             observe,
+            left,
             servers,
             authorities: watch::Sender::default(),
         };
@@ -256,7 +271,7 @@ impl Agent {
             .run(),
         );
         agent.watch_domain(options, &vault, &about);
-        agent.link(options, dispatcher, tables, (reported, about.subscribe()));
+        agent.link(options, dispatcher, tables, (reported, about.subscribe(), decides));
         agent.spawn(tell_time(options.clock.clone(), about));
         agent.spawn(keep_status(status.clone(), Keeper::start(vault, "status")));
         agent.spawn(warming.clone().give(giving));
@@ -276,7 +291,7 @@ impl Agent {
         options: &Options,
         dispatcher: Dispatcher,
         tables: (NetworkTable, Option<Arc<IngressTable>>),
-        ((status, acknowledge, observed), about): (Reported, watch::Receiver<About>),
+        ((status, acknowledge, observed), about, decides): Linked,
     ) {
         let (dialer, leases) = (dispatcher.dialer.clone(), dispatcher.leases.clone());
         let servers = dispatcher.servers.subscribe();
@@ -296,7 +311,7 @@ impl Agent {
         let held = self.vips.as_ref().map_or_else(none, |vips| vips.held());
         let uplink =
             Uplink { hello, status, acknowledge, traffic, observed, held, leases, about, down };
-        self.spawn(crate::link::run(dialer, servers, uplink));
+        self.spawn(crate::link::run(dialer, servers, uplink, decides));
     }
 
     /// Finds the failure domain out again and again, where a command is given for it.

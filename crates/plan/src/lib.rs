@@ -12,6 +12,7 @@
 //! * [`tables`]: the network and ingress tables that follow from a snapshot;
 //! * [`acknowledge::Tracker`]: who has which table, and so who is in and who is out of service;
 //! * [`liveness`]: who is dead, who observes whom, and safe mode;
+//! * [`alone`]: whom a host sends nothing to while no server can decide;
 //! * [`singleton`]: who of a singleton's instances may run, and when none can any more;
 //! * [`standby`]: which hosts have which images ahead of need, and who gives them to whom;
 //! * [`vip`]: who of an address's candidates holds it;
@@ -19,6 +20,7 @@
 
 pub mod acknowledge;
 pub mod address;
+pub mod alone;
 pub mod instance;
 pub mod lint;
 pub mod liveness;

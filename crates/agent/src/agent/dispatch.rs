@@ -6,13 +6,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use api::authority::Authorities;
-use api::id::Generation;
+use api::id::{Generation, HostId};
 use api::ingress::IngressTable;
 use api::liveness::Observe;
 use api::network::{NetworkTable, VipTable};
 use api::protocol::{Acknowledge, Down, LogRequest};
 use api::registry::Registry;
 use api::warm::Warm;
+use plan::alone;
 use tokio::sync::{Semaphore, mpsc, watch};
 
 use super::in_place;
@@ -48,13 +49,19 @@ pub(super) struct Dispatcher {
     pub vault: Arc<Vault>,
     pub acknowledge: watch::Sender<Acknowledge>,
     pub observe: watch::Sender<Arc<Observe>>,
+    /// Hosts that this one sends nothing to by its own word.
+    pub left: watch::Receiver<BTreeSet<HostId>>,
     pub servers: watch::Sender<Servers>,
     pub authorities: watch::Sender<Option<Authorities>>,
 }
 
 /// The tables in place, or on their way there.
 struct Tables {
-    network: watch::Sender<Arc<NetworkTable>>,
+    /// As the servers gave it.
+    network: Arc<NetworkTable>,
+    /// The same without hosts that this one has left.
+    seen: watch::Sender<Arc<NetworkTable>>,
+    left: BTreeSet<HostId>,
     ingress: Option<Arc<IngressTable>>,
     vips: VipTable,
     keep_serve: Keeper<bool>,
@@ -75,10 +82,12 @@ impl Dispatcher {
         mut documents: mpsc::Receiver<(String, Down)>,
         tables: (NetworkTable, Option<Arc<IngressTable>>),
     ) {
-        let (network, ingress) = tables;
-        let (wanted, network_tables) = watch::channel(Arc::new(network));
+        let (network, ingress) = (Arc::new(tables.0), tables.1);
+        let (seen, network_tables) = watch::channel(network.clone());
         let mut tables = Tables {
-            network: wanted,
+            network,
+            seen,
+            left: BTreeSet::new(),
             ingress,
             vips: self.vip_table.clone(),
             keep_serve: Keeper::start(self.vault.clone(), "serve"),
@@ -91,9 +100,22 @@ impl Dispatcher {
             keep_warm: Keeper::start(self.vault.clone(), "warm"),
             log_requests: Arc::new(Semaphore::new(LOG_REQUESTS)),
         };
+        let mut left = self.left.clone();
         let hand_on = async {
-            while let Some((server, document)) = documents.recv().await {
-                self.hand_on(&mut tables, server, document).await;
+            loop {
+                // Both only wait.
+                tokio::select! {
+                    received = documents.recv() => match received {
+                        Some((server, document)) => {
+                            self.hand_on(&mut tables, server, document).await;
+                        }
+                        None => return,
+                    },
+                    Ok(()) = left.changed() => {
+                        let now = left.borrow_and_update().clone();
+                        self.leave(&mut tables, now);
+                    }
+                }
             }
         };
         tokio::join!(hand_on, self.put_in_place(network_tables), self.acknowledge_ingress());
@@ -106,15 +128,13 @@ impl Dispatcher {
                 let _ = self.orders.send(Order::Assign(documents)).await;
             }
             Down::Network(table) => {
-                let current = tables.network.borrow().clone();
-                let have = (current.generation, &*current);
+                let have = (tables.network.generation, &*tables.network);
                 let given = (table.generation, &table);
                 match accepted("network table", have, given) {
                     Verdict::Take => {
-                        self.cut_off(&current, &table);
-                        let table = Arc::new(table);
-                        tables.keep_network.keep(table.clone());
-                        tables.network.send_replace(table);
+                        tables.network = Arc::new(table);
+                        tables.keep_network.keep(tables.network.clone());
+                        self.see(tables);
                     }
                     // A new server asks to hear it again.
                     Verdict::Replay => self.acknowledge.send_modify(|_| ()),
@@ -148,6 +168,26 @@ impl Dispatcher {
             Down::Store { .. } => {}
             Down::Lease(answer) => self.leases.take(answer),
         }
+    }
+
+    /// Sends nothing more to hosts that are silent while no server decides, and to those again
+    /// that are heard.
+    fn leave(&self, tables: &mut Tables, left: BTreeSet<HostId>) {
+        tables.left = left;
+        self.see(tables);
+        if let (Some(ingress), Some(table)) = (&self.ingress, &tables.ingress) {
+            ingress.set_table(tables.ingress_seen(table));
+        }
+    }
+
+    /// Puts the network table in place as this host sees it.
+    fn see(&self, tables: &Tables) {
+        let seen = match tables.left.is_empty() {
+            true => tables.network.clone(),
+            false => Arc::new(alone::network(&tables.network, &tables.left)),
+        };
+        self.cut_off(&tables.seen.borrow(), &seen);
+        tables.seen.send_replace(seen);
     }
 
     /// Whether this host serves the ingress.
@@ -186,8 +226,8 @@ impl Dispatcher {
             Verdict::Take => {
                 let table = Arc::new(table);
                 tables.keep_ingress.keep(table.clone());
-                tables.ingress = Some(table.clone());
-                ingress.set_table(table);
+                ingress.set_table(tables.ingress_seen(&table));
+                tables.ingress = Some(table);
             }
             Verdict::Replay => self.acknowledge.send_modify(|_| ()),
             Verdict::Older | Verdict::Conflict => {}
@@ -263,6 +303,16 @@ impl Dispatcher {
             if acknowledged.changed().await.is_err() {
                 return;
             }
+        }
+    }
+}
+
+impl Tables {
+    /// An ingress table as this host sees it.
+    fn ingress_seen(&self, table: &Arc<IngressTable>) -> Arc<IngressTable> {
+        match self.left.is_empty() {
+            true => table.clone(),
+            false => Arc::new(alone::ingress(table, &self.network.hosts, &self.left)),
         }
     }
 }

@@ -4,6 +4,7 @@
 //! store is kept while the others are tried beside it: only a stream to one that has its store
 //! takes its place, so with no store anywhere nothing is cut.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -27,9 +28,15 @@ const WORD_WITHIN: Duration = Duration::from_secs(1);
 /// a second at most.
 const SEARCH_EVERY: Duration = Duration::from_secs(5);
 
-/// Holds a stream to one of the servers until dropped.
-pub async fn run(dialer: Dialer, servers: watch::Receiver<Servers>, uplink: Uplink) {
-    let link = Link { dialer, servers, uplink };
+/// Holds a stream to one of the servers until dropped. `decides` becomes whether it is to one that
+/// can decide something: that has its store.
+pub async fn run(
+    dialer: Dialer,
+    servers: watch::Receiver<Servers>,
+    uplink: Uplink,
+    decides: watch::Sender<bool>,
+) {
+    let link = Link { dialer, servers, uplink, decides };
     let mut backoff = Backoff::default();
     let mut left: Option<String> = None;
     loop {
@@ -39,6 +46,7 @@ pub async fn run(dialer: Dialer, servers: watch::Receiver<Servers>, uplink: Upli
             Ok(stream) => {
                 let begun = stream.begun;
                 let (server, error) = link.hold(stream).await;
+                link.decides.send_replace(false);
                 left = Some(server);
                 (Some(error), begun.elapsed())
             }
@@ -55,6 +63,7 @@ struct Link {
     dialer: Dialer,
     servers: watch::Receiver<Servers>,
     uplink: Uplink,
+    decides: watch::Sender<bool>,
 }
 
 impl Link {
@@ -72,9 +81,22 @@ impl Link {
             // Dropping the stream or the search ends them whole.
             stream = tokio::select! {
                 error = &mut stream.running => return (server, error),
-                better = self.better(&server, begun, store, &mut backoff) => better,
+                better = self.better(&server, begun, store.clone(), &mut backoff) => better,
+                never = self.say(store) => match never {},
             };
             tracing::info!(from = server, to = stream.server, "left a server without its store");
+        }
+    }
+
+    /// Says whether the server can decide, until dropped.
+    async fn say(&self, mut store: watch::Receiver<Option<bool>>) -> Infallible {
+        loop {
+            let decides = *store.borrow_and_update() != Some(false);
+            self.decides.send_if_modified(|said| std::mem::replace(said, decides) != decides);
+            if store.changed().await.is_err() {
+                // The stream has ended, and who holds it sees that.
+                return std::future::pending().await;
+            }
         }
     }
 
