@@ -103,6 +103,10 @@ pub fn serve(lab: &Lab) -> Result<(), LabError> {
     let own = i32::try_from(std::process::id()).ok().and_then(Process::of);
     let process = own.expect("this process runs");
     write(&lab.path("door.json"), &Door { addresses, process })?;
+    // Machines alone have no servers: the door is there and leads nowhere.
+    while listeners.is_empty() {
+        std::thread::park();
+    }
     let connections = Arc::new(AtomicUsize::new(0));
     std::thread::scope(|scope| {
         for (listener, server) in &listeners {

@@ -80,7 +80,7 @@ fn find<'a>(value: &'a serde_json::Value, name: &str) -> Option<&'a str> {
 fn manifest(count: usize, version: usize) -> String {
     format!(
         "app = \"{APP}\"\nteam = \"bench\"\n[process]\ncommand = [\"/hello\"]\nport = 8080\n\
-         [env]\nVERSION = \"{version}\"\nHELLO_START_DELAY_MS = \"50\"\n\
+         [environment]\nVERSION = \"{version}\"\nHELLO_START_DELAY_MS = \"50\"\n\
          [resources]\ncpu = \"20m\"\nmemory = \"32MiB\"\npids = 32\n\
          [scale]\ninstances = {count}\n[health]\nhttp = \"/healthz\"\n\
          [routes]\nhosts = [\"{HOST}\"]\n"
@@ -143,7 +143,7 @@ impl Platform for Freehold {
         };
         let row = rows.iter().find(stays).context("no instance stays")?;
         let pid = row.pid.unwrap_or_default().to_string();
-        let status = ["status", APP, "--env", ENVIRONMENT, "-o", "json"];
+        let status = ["status", APP, "-o", "json"];
         let status: serde_json::Value = serde_json::from_str(&self.lab.freehold(&status)?)?;
         let address = find(&status, "service_address").context("the app has no service address")?;
         let own = std::env::current_exe().context("find this program")?;

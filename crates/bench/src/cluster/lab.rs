@@ -42,7 +42,10 @@ impl Lab {
         let exe = setting.order.freehold.clone();
         let mut up = command(&exe, &base);
         up.args(["lab", "up"]).args(arguments).args(["-o", "json"]);
-        run_for_text(&mut up).context("bring a lab up")?;
+        run_for_text(&mut up).context("bring a lab up").inspect_err(|_| {
+            // One that is not whole stays, for whoever wants to look at it.
+            let _ = run(command(&exe, &base).args(["lab", "down"]));
+        })?;
         let plan = inner.plan().context("read the lab's plan")?;
         Ok(Self { exe, base, inner, plan, scratch: setting.scratch.clone() })
     }
