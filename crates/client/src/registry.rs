@@ -275,6 +275,7 @@ impl Registry {
     }
 
     /// Puts a manifest or index under a tag or its digest; everything it refers to must be there.
+    /// Gives its digest, and what the server warns of: that few servers have the image.
     ///
     /// # Errors
     /// What the server answers.
@@ -283,11 +284,14 @@ impl Registry {
         reference: &str,
         media_type: &str,
         bytes: Bytes,
-    ) -> Result<Digest, ClientError> {
+    ) -> Result<(Digest, Option<String>), ClientError> {
         let call = Call::new(Method::PUT, self.path(&format!("manifests/{reference}")))
             .body(media_type, bytes);
         let what = format!("push manifest {}:{reference}", self.repository);
-        digest_of(&self.expect(&call, &what).await?, &what)
+        let answer = self.expect(&call, &what).await?;
+        let warning = answer.headers.get("warning").and_then(|value| value.to_str().ok());
+        let warning = warning.and_then(|text| text.split('"').nth(1)).map(str::to_owned);
+        Ok((digest_of(&answer, &what)?, warning))
     }
 }
 

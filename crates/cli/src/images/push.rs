@@ -71,7 +71,10 @@ impl Push<'_> {
             }
         }
         let media_type = document.media_type();
-        self.registry.push_manifest(name, &media_type, bytes.into()).await?;
+        let (_, warning) = self.registry.push_manifest(name, &media_type, bytes.into()).await?;
+        if let Some(warning) = warning {
+            self.progress.line(&format!("warning: {warning}"));
+        }
         if matches!(document, Document::Image(_)) {
             self.progress.line(&format!("pushed {name} {}", api_digest(digest).short()));
         }

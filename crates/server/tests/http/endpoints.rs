@@ -248,7 +248,7 @@ async fn push(client: &Client, repository: &str, tag: &str) -> api::digest::Dige
     });
     let bytes = Bytes::from(serde_json::to_vec(&manifest).unwrap());
     let media_type = "application/vnd.oci.image.manifest.v1+json";
-    let digest = registry.push_manifest(tag, media_type, bytes.clone()).await.unwrap();
+    let (digest, _) = registry.push_manifest(tag, media_type, bytes.clone()).await.unwrap();
     assert_eq!(digest, sha256(&bytes));
     let pulled = registry.manifest(tag).await.unwrap().unwrap();
     assert_eq!(

@@ -54,8 +54,8 @@ fn recovery_fetches_nothing_because_standby_hosts_are_warm() {
             false => Err(format!("{rows:?}")),
         }
     });
-    let now = lab.rows();
-    let home = &healthy(&now).iter().find(|row| row.1 != dead).unwrap().1;
+    let now = healthy(&lab.rows());
+    let home = &now.iter().find(|row| row.1 != dead).unwrap().1;
     assert!(warm.contains(home), "{home} is not one of {warm:?}");
     // Others may begin to stand by now, but where it runs nothing had to come first.
     assert!(lab.fetches(&[home.as_str()]).len() <= 1, "{:?}", lab.fetches(&[home.as_str()]));
