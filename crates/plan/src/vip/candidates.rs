@@ -37,8 +37,7 @@ pub fn published<'a>(
 /// another. Whether a host is dead plays no part: its hosts know better, and at once.
 #[must_use]
 pub fn candidates(vip: &VirtualAddress, hosts: &[&Host]) -> Vec<VipCandidate> {
-    let may: Vec<&Host> =
-        hosts.iter().copied().filter(|host| vip.may_be_held_by(host)).collect();
+    let may: Vec<&Host> = hosts.iter().copied().filter(|host| vip.may_be_held_by(host)).collect();
     let ready = |host: &&&Host| host.state == HostState::Ready;
     let mut chosen: Vec<&Host> = may.iter().filter(ready).copied().collect();
     if chosen.is_empty() {

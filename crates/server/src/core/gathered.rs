@@ -31,6 +31,9 @@ const QUEUE: usize = 4096;
 /// two ticks would be noise.
 const STOOD_STILL: Duration = Duration::from_millis(350);
 
+/// A host that has said nothing for so long may have lost what it held: half a dozen heartbeats.
+const SILENT: Duration = Duration::from_millis(1500);
+
 /// Another server.
 #[derive(Default)]
 struct Peer {
@@ -181,7 +184,9 @@ impl Gathered {
     #[must_use]
     pub fn holders(&self, address: Ipv4Addr) -> Vec<(HostId, Timestamp)> {
         let inner = self.inner.lock();
-        let newest = inner.newest(|words| words.connected.then_some(&words.holds));
+        // One that was frozen is connected for a while and holds nothing any more.
+        let lives = |words: &HostWords| words.connected && words.heard.elapsed() < SILENT;
+        let newest = inner.newest(|words| lives(words).then_some(&words.holds));
         let held = newest.into_iter().filter_map(|(host, holds)| {
             let held = holds.iter().find(|held| held.address == address)?;
             Some((host.clone(), held.since))
