@@ -2,8 +2,9 @@
 //! goes to every other at once, so that each of them could decide. Of two servers that speak of one
 //! host, who heard it last is believed.
 
+mod holders;
+
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,9 +12,7 @@ use api::id::{HostId, ServerId};
 use api::liveness::{Observed, ProbeTimes};
 use api::protocol::Acknowledge;
 use api::status::HostStatus;
-use api::time::Timestamp;
 use api::traffic::RouteTraffic;
-use api::vip::HeldSince;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
@@ -30,9 +29,6 @@ const QUEUE: usize = 4096;
 /// meanwhile is unread, and nobody's silence may be concluded from that. Less than a heartbeat and
 /// two ticks would be noise.
 const STOOD_STILL: Duration = Duration::from_millis(350);
-
-/// A host that has said nothing for so long may have lost what it held: half a dozen heartbeats.
-const SILENT: Duration = Duration::from_millis(1500);
 
 /// Another server.
 #[derive(Default)]
@@ -171,27 +167,6 @@ impl Gathered {
         let now = Instant::now();
         self.inner.lock().own.of(host, now).traffic.clone_from(&routes);
         self.tell(|| Word::Traffic { host: host.clone(), routes });
-    }
-
-    /// Takes over which virtual addresses a host holds.
-    pub fn holds(&self, host: &HostId, addresses: Vec<HeldSince>) {
-        let now = Instant::now();
-        self.inner.lock().own.of(host, now).holds.clone_from(&addresses);
-        self.tell(|| Word::Holds { host: host.clone(), addresses });
-    }
-
-    /// The connected hosts that say that they hold a virtual address, and since when.
-    #[must_use]
-    pub fn holders(&self, address: Ipv4Addr) -> Vec<(HostId, Timestamp)> {
-        let inner = self.inner.lock();
-        // One that was frozen is connected for a while and holds nothing any more.
-        let lives = |words: &HostWords| words.connected && words.heard.elapsed() < SILENT;
-        let newest = inner.newest(|words| lives(words).then_some(&words.holds));
-        let held = newest.into_iter().filter_map(|(host, holds)| {
-            let held = holds.iter().find(|held| held.address == address)?;
-            Some((host.clone(), held.since))
-        });
-        held.collect()
     }
 
     /// Says how long ago this server heard its hosts, and what it says of itself.
