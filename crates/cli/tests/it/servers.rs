@@ -18,16 +18,16 @@ use crate::world::{Ended, World, ended, text};
 /// How long anything may take on a busy machine.
 const WITHIN: Duration = Duration::from_secs(90);
 
-struct Node {
-    name: &'static str,
-    data: PathBuf,
-    api: String,
+pub(crate) struct Node {
+    pub(crate) name: &'static str,
+    pub(crate) data: PathBuf,
+    pub(crate) api: String,
     process: Option<Child>,
 }
 
 impl Node {
     /// The etcd of this node's data directory, found like the server finds it: by its argument.
-    fn etcd(&self) -> Option<Pid> {
+    pub(crate) fn etcd(&self) -> Option<Pid> {
         let data = std::fs::canonicalize(&self.data).ok()?.join("engine/data");
         let entries = std::fs::read_dir("/proc").unwrap().flatten();
         let mut pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
@@ -35,7 +35,7 @@ impl Node {
         Pid::from_raw(pid)
     }
 
-    fn signal(&mut self, signal: Signal) {
+    pub(crate) fn signal(&mut self, signal: Signal) {
         let Some(mut child) = self.process.take() else { return };
         kill_process(Pid::from_child(&child), signal).unwrap();
         child.wait().unwrap();
@@ -48,9 +48,10 @@ fn serves(pid: i32, data: &Path) -> bool {
     words.windows(2).any(|pair| pair == [b"--data-dir".as_slice(), data.as_os_str().as_bytes()])
 }
 
-struct Cluster {
-    world: World,
-    nodes: Vec<Node>,
+/// Servers, each with its etcd.
+pub(crate) struct Cluster {
+    pub(crate) world: World,
+    pub(crate) nodes: Vec<Node>,
 }
 
 impl Drop for Cluster {
@@ -72,7 +73,7 @@ fn addresses() -> [String; 3] {
 }
 
 impl Cluster {
-    fn new() -> Option<Self> {
+    pub(crate) fn new() -> Option<Self> {
         if Command::new("etcd").arg("--version").output().is_err() {
             eprintln!("skipped: needs etcd (Debian's etcd-server)");
             return None;
@@ -81,7 +82,7 @@ impl Cluster {
     }
 
     /// Begins a server and waits until it serves.
-    fn begin(&mut self, name: &'static str, how: &[&str]) {
+    pub(crate) fn begin(&mut self, name: &'static str, how: &[&str]) {
         self.begin_in(self.world.path(name), name, how);
     }
 
@@ -93,16 +94,21 @@ impl Cluster {
     }
 
     /// Starts a server that has begun, or begins with `more`, and waits until it serves.
-    fn start(&mut self, at: usize, more: &[&str]) {
+    pub(crate) fn start(&mut self, at: usize, more: &[&str]) {
+        self.launch(at, more);
+        self.wait("the server serves", || self.asks(at, &["host", "list"]).code == 0);
+    }
+
+    /// Starts a server without waiting.
+    pub(crate) fn launch(&mut self, at: usize, more: &[&str]) {
         let data = self.nodes[at].data.clone();
         let mut command = self.world.command(&["server", "--data", text(&data)]);
         let log = self.world.path(&format!("{}.log", self.nodes[at].name));
         let log = File::options().create(true).append(true).open(log).unwrap();
         self.nodes[at].process = Some(command.args(more).stderr(log).spawn().unwrap());
-        self.wait("the server serves", || self.asks(at, &["host", "list"]).code == 0);
     }
 
-    fn wait(&self, what: &str, mut seen: impl FnMut() -> bool) {
+    pub(crate) fn wait(&self, what: &str, mut seen: impl FnMut() -> bool) {
         let begin = Instant::now();
         while !seen() {
             assert!(begin.elapsed() < WITHIN, "{what}: not within {WITHIN:?}; {}", self.logs());
@@ -122,7 +128,7 @@ impl Cluster {
         self.nodes.iter().flat_map(read).collect()
     }
 
-    fn asks(&self, at: usize, arguments: &[&str]) -> Ended {
+    pub(crate) fn asks(&self, at: usize, arguments: &[&str]) -> Ended {
         let mut command = self.world.command(arguments);
         command.env("FREEHOLD_API", &self.nodes[at].api);
         command.env("FREEHOLD_TOKEN_FILE", self.nodes[0].data.join("admin.token"));
@@ -131,7 +137,7 @@ impl Cluster {
     }
 
     /// What a server says of all.
-    fn servers(&self, at: usize) -> Vec<ServerView> {
+    pub(crate) fn servers(&self, at: usize) -> Vec<ServerView> {
         let read = |name: &str| std::fs::read_to_string(self.nodes[0].data.join(name)).unwrap();
         let client = Client::new(&Config {
             addresses: vec![self.nodes[at].api.clone()],
@@ -142,7 +148,7 @@ impl Cluster {
         runtime.block_on(async { client.unwrap().servers().await }).unwrap_or_default()
     }
 
-    fn see_each_other(&self) {
+    pub(crate) fn see_each_other(&self) {
         for at in 0..self.nodes.len() {
             self.wait("all servers are heard and one leads", || {
                 let servers = self.servers(at);
@@ -154,7 +160,7 @@ impl Cluster {
     }
 
     /// A file with a token that lets one server in, made by a server.
-    fn token(&self, at: usize) -> PathBuf {
+    pub(crate) fn token(&self, at: usize) -> PathBuf {
         self.token_to(at, &[])
     }
 

@@ -23,6 +23,10 @@ impl Core {
     /// # Errors
     /// What the store answers.
     pub async fn heard_about(&self, host: &HostId, about: About) -> Result<(), ApiError> {
+        // One that was removed meanwhile stays so.
+        if !self.view().hosts.contains_key(host.as_str()) {
+            return Ok(());
+        }
         self.welcome(host, &about.place).await?;
         let view = self.view();
         let before = view.abouts.get(&member_name(JoinRole::Host, host.as_str()));

@@ -46,6 +46,13 @@ pub struct EventQueue {
     counts: Arc<Counts>,
 }
 
+impl EventQueue {
+    /// Takes the oldest event that waits to be written.
+    pub fn take(&mut self) -> Option<Event> {
+        self.queue.try_recv().ok().map(|stored| stored.event)
+    }
+}
+
 impl Events {
     /// A server's queue and its end.
     #[must_use]
@@ -98,11 +105,7 @@ impl Events {
 }
 
 /// Writes events until told to stop. One that can't be written is lost.
-pub(crate) async fn write(
-    mut queue: EventQueue,
-    store: Arc<dyn Store>,
-    stop: CancellationToken,
-) {
+pub(crate) async fn write(mut queue: EventQueue, store: Arc<dyn Store>, stop: CancellationToken) {
     let mut batch = Vec::with_capacity(BATCH);
     loop {
         // Cancel-safe: what `recv_many` has not handed over stays in the queue.

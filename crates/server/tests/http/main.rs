@@ -5,6 +5,7 @@
 mod admission;
 mod document;
 mod endpoints;
+mod hostile;
 mod joining;
 mod operators;
 mod serving;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use api::digest::Digest;
 use api::environment::Environment;
 use api::error::ApiError;
+use api::event::Event;
 use api::id::{EnvironmentName, TeamName};
 use api::operation::TokenRequest;
 use api::protocol::SecretValue;
@@ -27,7 +28,8 @@ use rustls::time_provider::TimeProvider;
 use rustls_pki_types::UnixTime;
 use server::Trust;
 use server::core::{
-    Agents, Cache, Change, Core, Events, Found, ImageSource, Planning, Resolver, Servers,
+    Agents, Cache, Change, Core, EventQueue, Events, Found, ImageSource, Planning, Resolver,
+    Servers,
 };
 use server::http::{Serving, serve};
 use server::oci::{self, Registry};
@@ -113,6 +115,7 @@ impl TimeProvider for TestClock {
 pub(crate) struct World {
     pub(crate) cluster: Arc<Cluster>,
     pub(crate) core: Arc<Core>,
+    events: Mutex<EventQueue>,
     _registry: Arc<Registry>,
     pub(crate) address: SocketAddr,
     pub(crate) identity: Arc<SwappableIdentity>,
@@ -154,7 +157,6 @@ impl World {
         let registry = Arc::new(registry);
         let (events, queue) = Events::new("one");
         let inner = CancellationToken::new();
-        drop(queue);
         let core = Arc::new(Core {
             clock: clock::Clock::system(),
             cluster: "test".into(),
@@ -192,6 +194,7 @@ impl World {
         Self {
             cluster,
             core,
+            events: Mutex::new(queue),
             _registry: registry,
             address,
             identity,
@@ -234,6 +237,12 @@ impl World {
             ca_pem: Some(self.cluster.authority.bundle().to_pem()),
         })
         .unwrap()
+    }
+
+    /// What was recorded since this was asked last.
+    pub(crate) fn told(&self) -> Vec<Event> {
+        let mut queue = self.events.lock();
+        std::iter::from_fn(|| queue.take()).collect()
     }
 
     /// The admin's client.
