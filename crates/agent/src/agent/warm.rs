@@ -111,13 +111,14 @@ impl Warming {
                 continue;
             }
             if self.images.pressure() == Pressure::High {
-                tracing::warn!(image = %image.digest, "no room on the disk for an image ahead of need");
+                let image = &image.digest;
+                tracing::warn!(%image, "no room on the disk for an image ahead of need");
                 return false;
             }
             tracing::info!(image = %image.digest, "fetching an image ahead of need");
             if let Err(error) = self.images.ensure(image, &|_| ()).await {
-                let error = told(&error);
-                tracing::info!(image = %image.digest, error, "an image was not fetched ahead of need");
+                let (image, error) = (&image.digest, told(&error));
+                tracing::info!(%image, error, "an image was not fetched ahead of need");
                 whole = false;
             }
         }

@@ -254,7 +254,8 @@ proptest! {
                 let host = HostId::new(format!("h{n}")).unwrap();
                 snapshot.statuses[&host].images.contains(&image(app).digest)
             };
-            let held: BTreeSet<usize> = (0..domains.len()).filter(holds).map(|n| domains[n]).collect();
+            let holders = (0..domains.len()).filter(holds);
+            let held: BTreeSet<usize> = holders.map(|n| domains[n]).collect();
             prop_assert!(held.len() >= all.len().min(2), "app{app} is in {held:?} of {all:?}");
         }
     }

@@ -100,7 +100,9 @@ async fn push_on(
     let config_digest = put_blob(server, repository, config.as_bytes()).await;
     let manifest = json!({
         "schemaVersion": 2, "mediaType": MANIFEST,
-        "config": { "mediaType": CONFIG, "digest": config_digest.to_string(), "size": config.len() },
+        "config": {
+            "mediaType": CONFIG, "digest": config_digest.to_string(), "size": config.len(),
+        },
         "layers": [{ "mediaType": LAYER, "digest": layer.to_string(), "size": content.len() }],
     })
     .to_string();
