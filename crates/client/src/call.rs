@@ -1,7 +1,7 @@
 //! One call: which server it goes to, when it is made again, and what its answer means.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -22,6 +22,9 @@ use tokio_rustls::TlsConnector;
 use crate::address::Address;
 use crate::connect::{self, Connector};
 use crate::error::{ClientError, Unreached};
+
+/// The header that says which authorities the cluster has.
+const AUTHORITIES: HeaderName = HeaderName::from_static("freehold-authorities");
 
 /// The header that carries revisions.
 const REVISION: HeaderName = HeaderName::from_static("freehold-revision");
@@ -61,6 +64,8 @@ struct Inner {
     authorization: Option<HeaderValue>,
     /// The highest revision that any answer carried.
     revision: AtomicU64,
+    /// What the last answer said of the cluster's authorities.
+    authorities: Mutex<Option<String>>,
     pool: legacy::Client<Connector, Full<Bytes>>,
 }
 
@@ -211,6 +216,7 @@ impl Client {
                 current: AtomicUsize::new(0),
                 authorization,
                 revision: AtomicU64::new(0),
+                authorities: Mutex::new(None),
                 pool,
             }),
         }
@@ -370,7 +376,18 @@ impl Client {
         Ok(request)
     }
 
+    /// What the last answer said of the cluster's authorities: the SHA-256 of their PEM text, where
+    /// they were ever exchanged.
+    #[must_use]
+    pub fn authorities_seen(&self) -> Option<String> {
+        self.inner.authorities.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     fn note(&self, headers: &HeaderMap) {
+        if let Some(digest) = headers.get(AUTHORITIES).and_then(|value| value.to_str().ok()) {
+            let mut seen = self.inner.authorities.lock().unwrap_or_else(PoisonError::into_inner);
+            *seen = Some(digest.to_owned());
+        }
         let revision = headers.get(REVISION).and_then(|value| value.to_str().ok());
         if let Some(revision) = revision.and_then(|text| text.parse().ok()) {
             self.saw_revision(revision);

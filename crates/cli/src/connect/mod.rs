@@ -2,6 +2,7 @@
 //!
 //! [`config`] is the file, [`target`] the decision (pure), [`session`] what commands work with.
 
+mod authorities;
 mod config;
 mod session;
 mod target;

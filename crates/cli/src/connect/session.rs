@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use client::Client;
 use serde::Serialize;
 
-use super::{Config, Target, config_path};
+use super::{Config, Target, authorities, config_path};
 use crate::failure::Failure;
 use crate::output::{Format, Look, Terminal, render};
 
@@ -56,7 +56,24 @@ impl Session {
         question: impl AsyncFnOnce(&Client) -> Result<T, E>,
     ) -> Result<T, Failure> {
         let client = self.client()?;
-        run_async(async { question(&client).await.map_err(Into::into) })
+        run_async(async {
+            let answer = question(&client).await.map_err(Into::into)?;
+            self.keep_authorities(&client).await;
+            Ok(answer)
+        })
+    }
+
+    /// Keeps the cluster's authorities in the context as they are now. The answer was good, so
+    /// whatever goes wrong here is only told.
+    async fn keep_authorities(&self, client: &Client) {
+        let (Some(path), Some(seen)) = (config_path(variable), client.authorities_seen()) else {
+            return;
+        };
+        let Some(ca) = self.target().ok().and_then(|target| target.ca) else { return };
+        if let Err(failure) = authorities::keep(client, &path, &ca, &seen).await {
+            eprintln!("warning: {}", failure.message);
+            eprintln!("hint: the cluster's authorities have changed; freehold cert authority show");
+        }
     }
 
     /// Shows an answer on standard output.

@@ -11,6 +11,17 @@ use store::Revision;
 /// The header that says which revision an answer shows, or a request wants to see.
 pub(super) const REVISION: HeaderName = HeaderName::from_static("freehold-revision");
 
+/// The header that says which authorities the cluster has: the SHA-256 of their PEM text.
+const AUTHORITIES: HeaderName = HeaderName::from_static("freehold-authorities");
+
+/// Says which authorities the cluster has, for clients that keep them.
+pub(super) fn note_authorities(response: &mut Response, pem: &str) {
+    let digest = image::Digest::of(pem.as_bytes()).to_string();
+    if let Ok(value) = HeaderValue::from_str(&digest) {
+        response.headers_mut().insert(AUTHORITIES, value);
+    }
+}
+
 /// A JSON answer.
 pub(super) fn json<T: Serialize>(status: StatusCode, body: &T) -> Response {
     match serde_json::to_vec(body) {

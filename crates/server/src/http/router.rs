@@ -70,6 +70,9 @@ async fn guard(State(core): State<Arc<Core>>, request: Request, next: Next) -> R
         answer::refuse(&ApiError::new(ErrorCode::Internal, text))
     });
     answer::note_revision(&mut response, revision);
+    if let Some(row) = core.view().authority() {
+        answer::note_authorities(&mut response, &row.authorities_pem);
+    }
     response
 }
 

@@ -250,3 +250,55 @@ async fn a_silent_host_is_down_when_observers_on_any_server_say_so_and_back_when
     }
     cluster.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn log_lines_come_by_way_of_the_server_that_holds_the_hosts_stream() {
+    let cluster = Cluster::start(3).await;
+    let host = HostId::new("h1").unwrap();
+    // The agent's stream is on the third server; everybody else has to ask it.
+    let third = cluster.servers[2].core.clone();
+    third.welcome(&host, &Default::default()).await.unwrap();
+    let (_end, mut frames) = Agents::connect(&third, &host, true);
+    let line = |sequence: u64, instance: &api::id::InstanceId| api::protocol::LogLine {
+        instance: instance.clone(),
+        at: api::time::Timestamp(1),
+        sequence,
+        stderr: false,
+        text: format!("line {sequence}"),
+        partial: false,
+    };
+    let answering = third.clone();
+    tokio::spawn(async move {
+        let mut decoder = api::frame::Decoder::new();
+        while let Some(frame) = frames.recv().await {
+            decoder.push(&frame);
+            while let Some(down) = decoder.next::<Down>().unwrap() {
+                let Down::Logs(asked) = down else { continue };
+                let lines = answering.agents.take_logs(&asked.id).expect("somebody waits");
+                for sequence in 1..=u64::from(asked.tail) {
+                    lines.send(line(sequence, &asked.instance)).await.unwrap();
+                }
+                // Who follows hears more until they leave; then this ends.
+                let mut sequence = u64::from(asked.tail);
+                while asked.follow {
+                    sequence += 1;
+                    if lines.send(line(sequence, &asked.instance)).await.is_err() {
+                        break;
+                    }
+                }
+            }
+        }
+    });
+    let instance = "shop-staging-00000001".parse().unwrap();
+    for server in &cluster.servers[..2] {
+        let knows = |core: &server::core::Core| core.agents.gathered.holder(&host).is_some();
+        server.wait("the holder of the stream to be known", knows).await;
+        let lines = server.core.last_lines(&host, &instance, 5).await;
+        let texts: Vec<&str> = lines.iter().map(|line| line.text.as_str()).collect();
+        assert_eq!(texts, ["line 1", "line 2", "line 3", "line 4", "line 5"]);
+    }
+    // Nobody holds the stream: there are no lines, and no error that would hide others'.
+    let nobody = HostId::new("h9").unwrap();
+    assert!(cluster.servers[0].core.last_lines(&nobody, &instance, 5).await.is_empty());
+    cluster.stop().await;
+}
