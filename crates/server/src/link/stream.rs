@@ -19,7 +19,7 @@ use futures_util::Stream;
 use pki::PeerIdentity;
 use tokio::sync::{mpsc, watch};
 
-use super::frames::Frames;
+use super::frames::{FrameError, Frames};
 use super::router::{Unwelcome, host_of, refuse};
 use crate::core::{Agents, Core, StreamEnd};
 
@@ -49,7 +49,7 @@ pub(super) async fn stream(
             return refuse(StatusCode::BAD_REQUEST, &error);
         }
         Some(Err(error)) => {
-            let error = ApiError::new(ErrorCode::Invalid, error);
+            let error = ApiError::new(ErrorCode::Invalid, error.to_string());
             return refuse(StatusCode::BAD_REQUEST, &error);
         }
     };
@@ -127,6 +127,11 @@ async fn listen(core: Arc<Core>, host: HostId, mut frames: Frames, alive: Arc<St
                 abouts.send_replace(Some(*about));
             }
             Ok(Up::Heartbeat | Up::Hello(_)) => core.agents.gathered.heard(&host),
+            // Its host may have died; whether it did is for the observers to say.
+            Err(error @ FrameError::Broken(_)) => {
+                tracing::info!(%host, %error, "an agent's stream ends");
+                break;
+            }
             Err(error) => {
                 let message = format!("host {host} sent what is no frame: {error}");
                 core.refused("host.refused", host.as_str(), &message);

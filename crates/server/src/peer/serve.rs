@@ -82,7 +82,7 @@ async fn listen(
                 }
                 Ok(word) => core.agents.gathered.peer_said(&peer, word),
                 Err(error) => {
-                    tracing::warn!(server = %peer, error, "another server's stream ends");
+                    tracing::warn!(server = %peer, %error, "another server's stream ends");
                     break;
                 }
             }
