@@ -20,6 +20,9 @@ use crate::failure::Failure;
 /// How long etcd may take for an answer.
 const WITHIN: Duration = Duration::from_secs(1);
 
+/// How long servers may: they ask every member of etcd themselves.
+const SERVERS_WITHIN: Duration = Duration::from_secs(3);
+
 /// A client of the lab's cluster from this machine.
 pub(super) fn client(lab: &Lab, door: &Door) -> Result<Client, Failure> {
     client_of(lab, &door.addresses)
@@ -46,7 +49,7 @@ pub(super) fn servers(lab: &Lab, door: &Door) -> Vec<ServerView> {
     let asked = run_async(async {
         let mut asking = JoinSet::new();
         for client in clients {
-            asking.spawn(async move { timeout(WITHIN, client.servers()).await });
+            asking.spawn(async move { timeout(SERVERS_WITHIN, client.servers()).await });
         }
         while let Some(answer) = asking.join_next().await {
             if let Ok(Ok(Ok(servers))) = answer {
