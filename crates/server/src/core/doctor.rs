@@ -66,16 +66,12 @@ impl Core {
         let lists: BTreeMap<Observer, Observe> =
             hosts.into_iter().map(host).chain(servers.into_iter().map(server)).collect();
         let times = lists.values().next().map_or_else(ProbeTimes::default, |list| list.times);
-        let evidence = Evidence {
-            now,
-            hosts: &gleaned.hosts,
-            lists: &lists,
-            words: &gleaned.words,
-            times,
-        };
+        let evidence =
+            Evidence { now, hosts: &gleaned.hosts, lists: &lists, words: &gleaned.words, times };
         let (pairs, found) = unheard(&evidence);
         let address = |name: &HostId| view.hosts.get(name.as_str()).map(|row| &row.document.body);
-        let problems = found.iter().map(|one| problem(one, address)).collect();
+        let problems = found.iter().filter(|one| !told_already(one));
+        let problems = problems.map(|one| problem(one, address)).collect();
         NetReport { pairs, problems }
     }
 
@@ -85,6 +81,12 @@ impl Core {
         let concerns = |one: &&NetProblem| one.to == *host || one.from == own;
         report.problems.iter().filter(concerns).map(|one| one.message.clone()).collect()
     }
+}
+
+/// Whether a pair that is silent both ways is named from the other side.
+fn told_already(one: &Unheard) -> bool {
+    let later = matches!(&one.observer, Observer::Host(name) if *name > one.host);
+    one.back == WayBack::Silent && later
 }
 
 /// A pair in words. Both probe from the port on which they answer, so that a firewall that knows

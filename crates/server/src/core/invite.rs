@@ -77,7 +77,8 @@ impl Core {
 /// Whether a host or server with this name has joined.
 pub(super) fn exists(view: &View, role: JoinRole, name: &str) -> bool {
     let member = view.members.get(&super::member_name(role, name));
-    member.is_some_and(|member| member.removed.is_none()) || (role == JoinRole::Host && view.hosts.contains_key(name))
+    member.is_some_and(|member| member.removed.is_none())
+        || (role == JoinRole::Host && view.hosts.contains_key(name))
 }
 
 /// What people call it.

@@ -14,9 +14,9 @@ use ipnet::Ipv4Net;
 use pki::{PeerIdentity, PeerRole, ServerNames, SigningRequest};
 
 use super::hosts::free_subnet;
-use super::vips::refuse_vip;
 use super::invite::{Joiner, clocks_apart, invited, word};
 use super::view::Row;
+use super::vips::refuse_vip;
 use super::{Change, Core, StoredJoinToken, StoredMember, View, member_name, store_error};
 use crate::trust::Trust;
 

@@ -1,6 +1,7 @@
 //! Which kind of document stands under which key. One place decides both, so that no two kinds can
 //! meet.
 
+use api::about::HostAbout;
 use api::app::App;
 use api::assignment::Assignment;
 use api::authority::{Phase, Trusts};
@@ -11,7 +12,6 @@ use api::event::Event;
 use api::host::Host;
 use api::id::{AppName, EnvironmentName};
 use api::join::{JoinRole, JoinToken};
-use api::about::HostAbout;
 use api::registry::Registry;
 use api::release::Release;
 use api::secret::Secret;

@@ -20,9 +20,9 @@ use store::document::{Document, DocumentError};
 use store::{KeyValue, Revision};
 
 use super::kind::{
-    Kind, ServiceAddress, StoredAbout, StoredAcceptance, StoredAuthority, StoredCertificate, StoredEvent, StoredImage, StoredJoinToken,
-    StoredMember, StoredRegistry, StoredSecret, StoredTag, StoredToken, StoredVipKey,
-    place_name, release_name,
+    Kind, ServiceAddress, StoredAbout, StoredAcceptance, StoredAuthority, StoredCertificate,
+    StoredEvent, StoredImage, StoredJoinToken, StoredMember, StoredRegistry, StoredSecret,
+    StoredTag, StoredToken, StoredVipKey, place_name, release_name,
 };
 
 /// A document as it stands in the store.

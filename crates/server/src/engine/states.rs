@@ -54,9 +54,8 @@ impl MemberSource for States {
             Err(_) => return BTreeMap::new(),
         };
         let admin = &admin;
-        let asked = members.iter().map(async |member| {
-            (member.name.clone(), Self::of(admin, member).await)
-        });
+        let asked =
+            members.iter().map(async |member| (member.name.clone(), Self::of(admin, member).await));
         join_all(asked).await.into_iter().collect()
     }
 }
@@ -99,9 +98,8 @@ mod tests {
             learner: false,
             version: "3.5.0".into(),
         };
-        let state = |learner, status: Option<MemberStatus>| {
-            shown(&member(learner), status.as_ref()).state
-        };
+        let state =
+            |learner, status: Option<MemberStatus>| shown(&member(learner), status.as_ref()).state;
         assert_eq!(state(false, None), MemberState::Silent);
         assert_eq!(state(false, Some(status(7))), MemberState::Leader);
         assert_eq!(state(false, Some(status(8))), MemberState::Follower);

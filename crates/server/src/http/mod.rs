@@ -11,6 +11,7 @@
 mod answer;
 mod apps;
 mod backup;
+mod bind;
 mod certificates;
 mod cluster;
 mod document;
@@ -31,7 +32,9 @@ mod table;
 mod takes;
 mod teams;
 mod tokens;
+mod vips;
 mod watch;
 
+pub use bind::bind;
 pub use document::openapi;
 pub use listen::{Serving, serve};

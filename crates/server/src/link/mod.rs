@@ -7,5 +7,5 @@ mod router;
 mod stream;
 
 pub(crate) use frames::Frames;
-pub(crate) use router::{Unwelcome, refuse};
 pub use router::router;
+pub(crate) use router::{Unwelcome, refuse};

@@ -102,6 +102,10 @@ async fn the_doctor_names_who_does_not_hear_whom() {
     assert_eq!((problem.from.as_str(), &problem.to), ("host h1", &names[1]));
     assert_eq!((problem.back, problem.at.as_str()), (WayBack::Heard, "udp 10.0.0.9:7444"));
     assert!(problem.hint.contains("on host h2 let udp 7444 in from 127.0.0.1"), "{problem:?}");
+    says(&names[1], Some(&names[0]));
+    let both = report().await;
+    assert_eq!((both.pairs, both.problems.len()), (2, 1), "named once: {both:?}");
+    assert_eq!(both.problems[0].back, WayBack::Silent);
     names.iter().for_each(|name| core.agents.gathered.heard(name));
     let shown = world.client().host(&names[1]).await.unwrap();
     assert!(shown.problems.iter().any(|line| line.contains("does not hear")), "{shown:?}");

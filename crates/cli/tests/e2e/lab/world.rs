@@ -154,8 +154,7 @@ impl Lab {
         let base = ["image", "build", "--base", "scratch", "--add", &add, "--command", "/hello"];
         self.must(&[&base[..], &["--tag", "hello:1"]].concat());
         self.outside(&["image", "push", "hello:1"]);
-        let manifest =
-            MANIFEST.replace("instances = 4", &format!("instances = {instances}"));
+        let manifest = MANIFEST.replace("instances = 4", &format!("instances = {instances}"));
         fs::write(self.base.path().join("hello.toml"), manifest).unwrap();
         self.outside(&["team", "create", "demo"]);
         self.outside(&["deploy", "-f", "hello.toml", "--image", "hello:1", "--wait"]);

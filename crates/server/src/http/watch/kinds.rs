@@ -10,6 +10,7 @@ use api::error::{ApiError, ErrorCode};
 use api::host::Host;
 use api::release::Release;
 use api::team::Team;
+use api::vip::VirtualAddress;
 use serde::Serialize;
 use serde_json::Value;
 use store::KeyValue;
@@ -30,10 +31,11 @@ pub(super) enum WatchKind {
     Instance,
     Release,
     Team,
+    Vip,
 }
 
 impl WatchKind {
-    pub(super) const ALL: [Self; 9] = [
+    pub(super) const ALL: [Self; 10] = [
         Self::App,
         Self::Certificate,
         Self::Deployment,
@@ -43,6 +45,7 @@ impl WatchKind {
         Self::Instance,
         Self::Release,
         Self::Team,
+        Self::Vip,
     ];
 
     /// Its name.
@@ -57,6 +60,7 @@ impl WatchKind {
             Self::Instance => "instance",
             Self::Release => "release",
             Self::Team => "team",
+            Self::Vip => "vip",
         }
     }
 
@@ -72,6 +76,7 @@ impl WatchKind {
             Self::Instance => None,
             Self::Release => Some(Release::PREFIX),
             Self::Team => Some(Team::PREFIX),
+            Self::Vip => Some(VirtualAddress::PREFIX),
         }
     }
 
@@ -106,6 +111,7 @@ impl WatchKind {
             Self::Instance => None,
             Self::Release => shown::<Release, _>(kv, |body| body),
             Self::Team => shown::<Team, _>(kv, |body| body),
+            Self::Vip => shown::<VirtualAddress, _>(kv, |body| body),
         }
     }
 }
