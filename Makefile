@@ -8,7 +8,7 @@ export FREEHOLD_TEST_HELLO := $(HELLO)
 export FREEHOLD_TEST_BINARY := $(TARGET)/debug/freehold
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env=FREEHOLD_TEST_HELLO)
 
-.PHONY: help setup build hello run stop test lint gen bench bench-setup
+.PHONY: help setup build hello run stop test lint gen bench bench-clusters bench-setup
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -55,7 +55,13 @@ gen: ## write the generated files anew
 
 bench: build ## benchmarks beside their peers; ONLY=name,… runs some of them, QUICK=1 only tries them
 	$(CARGO) build --locked --release --package bench
-	@$(AS_ROOT) $(TARGET)/release/bench $(if $(ONLY),--only $(ONLY)) $(if $(QUICK),--quick)
+	@$(AS_ROOT) $(TARGET)/release/bench $(if $(ONLY),--only $(ONLY)) $(if $(QUICK),--quick) \
+		$(if $(WITHIN),--within $(WITHIN))
+
+CLUSTERS := deploy-12,update-100,host-loss,hypervisor-loss,leader-loss,vip-loss
+
+bench-clusters: ## whole clusters beside Docker Swarm, two hours; WITHIN=seconds a benchmark, again to go on
+	@$(MAKE) --no-print-directory bench ONLY=$(CLUSTERS)
 
 bench-setup: ## install the peers of the benchmarks
 	@scripts/bench-setup.sh

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Parser)]
 #[command(name = "bench", version)]
 pub(crate) struct Options {
-    /// Run only these, separated by commas
+    /// Run only these, separated by commas [default: all but those of whole clusters]
     #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
     pub(crate) only: Vec<Benchmark>,
 
@@ -81,6 +81,8 @@ pub(crate) enum Benchmark {
     HypervisorLoss,
     /// The host of the leading server dies under load
     LeaderLoss,
+    /// The host that holds the address that clients ask dies
+    VipLoss,
 }
 
 impl Benchmark {
@@ -93,6 +95,7 @@ impl Benchmark {
                 | Self::HostLoss
                 | Self::HypervisorLoss
                 | Self::LeaderLoss
+                | Self::VipLoss
         )
     }
 

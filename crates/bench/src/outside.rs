@@ -45,6 +45,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// The longest that one benchmark may take: the longest takes about four minutes.
 const BENCHMARK_WITHIN: Duration = Duration::from_secs(1200);
 
+/// The longest that a series of whole clusters may take: about an hour is needed.
+const SERIES_WITHIN: Duration = Duration::from_secs(3 * 3600);
+
 /// Runs the chosen benchmarks. The exit code says whether all could be run, not what they measured.
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     ensure!(
@@ -57,7 +60,10 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         signal_hook::flag::register(signal, stop.clone()).context("listen for signals")?;
     }
     let chosen: Vec<Benchmark> = match options.only.as_slice() {
-        [] => Benchmark::value_variants().to_vec(),
+        [] => {
+            let all = Benchmark::value_variants().iter().copied();
+            all.filter(|benchmark| !benchmark.is_of_clusters()).collect()
+        }
         only => only.to_vec(),
     };
     let mut rows: Vec<Row> = Vec::new();
@@ -145,7 +151,8 @@ fn run_one(
     let hosts = format!("127.0.0.1 localhost {DOMAIN} www.{DOMAIN}\n");
     fs::write(scratch.path().join("hosts"), hosts).context("write names")?;
     let child = inside(&places.own, scratch.path(), benchmark)?;
-    let measured = wait(child, stop);
+    let within = if benchmark.is_of_clusters() { SERIES_WITHIN } else { BENCHMARK_WITHIN };
+    let measured = wait(child, stop, within);
     let left = crate::cluster::remove_left(scratch.path());
     let groups = remove_groups(&group_prefix(&slug));
     let gone = scratch.close().context("remove the scratch directory");
@@ -179,7 +186,7 @@ fn inside(own: &Path, scratch: &Path, benchmark: Benchmark) -> Result<Child> {
 
 /// Waits for its rows. On a signal, or when it takes too long, it is killed, and with it its
 /// namespaces.
-fn wait(mut child: Child, stop: &AtomicBool) -> Result<Measured> {
+fn wait(mut child: Child, stop: &AtomicBool, within: Duration) -> Result<Measured> {
     let mut output = child.stdout.take().context("no output")?;
     // The rows are far smaller than what a pipe holds, and are read to the end before it is waited
     // for.
@@ -193,7 +200,7 @@ fn wait(mut child: Child, stop: &AtomicBool) -> Result<Measured> {
             break status;
         }
         let stopped = stop.load(Ordering::SeqCst);
-        if stopped || begun.elapsed() > BENCHMARK_WITHIN {
+        if stopped || begun.elapsed() > within {
             end(&mut child)?;
             bail!(if stopped { "interrupted" } else { "it took too long" });
         }

@@ -109,6 +109,7 @@ pub(crate) fn run_inside(options: &Options) -> Result<()> {
         Benchmark::HostLoss => cluster::run(&setting, Scenario::Loss(Loss::Host))?,
         Benchmark::HypervisorLoss => cluster::run(&setting, Scenario::Loss(Loss::Hypervisor))?,
         Benchmark::LeaderLoss => cluster::run(&setting, Scenario::Loss(Loss::Leader))?,
+        Benchmark::VipLoss => cluster::run(&setting, Scenario::Loss(Loss::Holder))?,
     };
     let json = serde_json::to_vec(&Measured { rows }).context("write the rows")?;
     std::io::stdout().write_all(&json).context("print the rows")

@@ -9,6 +9,8 @@ use super::client::{Nanos, Sample};
 pub(crate) struct Seen {
     /// The first answers of instances that were not there before, in order.
     pub(crate) replacements: Vec<f64>,
+    /// The first good answer to a request that was sent after the silence.
+    pub(crate) first_good: Option<f64>,
     /// When the last request was sent that failed; 0 when none did.
     pub(crate) last_failed: f64,
     /// How many failed.
@@ -51,7 +53,10 @@ pub(crate) fn seen(samples: &[Sample], silence: Nanos, before: &BTreeSet<String>
     let mut replacements: Vec<f64> = first.values().map(|at| milliseconds(silence, *at)).collect();
     replacements.sort_by(f64::total_cmp);
     let failed = causes.values().sum();
-    Seen { replacements, last_failed, failed, sent, causes }
+    let good = samples.iter().filter(|sample| sample.sent >= silence && sample.outcome.is_ok());
+    let first_good = good.map(|sample| milliseconds(silence, sample.ended));
+    let first_good = first_good.min_by(f64::total_cmp);
+    Seen { first_good, replacements, last_failed, failed, sent, causes }
 }
 
 /// The longest time without a good answer after `silence`, in milliseconds, for a client that asks
@@ -96,6 +101,7 @@ mod tests {
         let seen = seen(&samples, 100 * MS, &before);
         assert_eq!(seen.replacements, [403.0, 601.0]);
         assert_eq!((seen.failed, seen.sent, seen.last_failed), (2, 6, 100.0));
+        assert_eq!(seen.first_good, Some(111.0));
         assert_eq!(seen.causes, [("timed out".to_owned(), 2)].into());
     }
 

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use ::lab::Silence;
 use anyhow::{Context, Result};
@@ -26,6 +28,8 @@ pub(crate) struct Freehold {
     lab: Lab,
     manifest: PathBuf,
     hosts: usize,
+    /// Where clients ask, where that is a virtual address.
+    address: Option<SocketAddrV4>,
 }
 
 /// A row of `freehold ps`.
@@ -44,6 +48,17 @@ struct HostRow {
     connected: bool,
 }
 
+/// A row of `freehold route vip list`.
+#[derive(Debug, Deserialize)]
+struct VipRow {
+    holders: Vec<HolderRow>,
+}
+
+#[derive(Debug, Deserialize)]
+struct HolderRow {
+    host: String,
+}
+
 impl Freehold {
     /// Brings a cluster up and gives it the app's image.
     pub(crate) fn start(setting: &Setting, hosts: usize, hypervisors: usize) -> Result<Self> {
@@ -55,7 +70,7 @@ impl Freehold {
         lab.freehold(&[&build[..], &["hello:1", "--add", &image]].concat())?;
         lab.freehold(&["image", "push", "hello:1"])?;
         lab.freehold(&["team", "create", "bench"])?;
-        Ok(Self { lab, manifest: setting.scratch.join("freehold.toml"), hosts })
+        Ok(Self { lab, manifest: setting.scratch.join("freehold.toml"), hosts, address: None })
     }
 
     fn rows(&self) -> Result<Vec<InstanceRow>> {
@@ -103,7 +118,7 @@ impl Platform for Freehold {
     }
 
     fn remove(&mut self) -> Result<()> {
-        self.lab.freehold(&["app", "delete", APP, "--yes"])?;
+        self.lab.freehold(&["app", "delete", APP])?;
         super::patiently("the app's end", || {
             Ok(self.rows().map_or(true, |rows| rows.is_empty()).then_some(()))
         })
@@ -124,12 +139,36 @@ impl Platform for Freehold {
     }
 
     fn follow(&self, targets: Targets, lost: &BTreeSet<String>) -> Result<Box<dyn Follow>> {
+        if let Some(address) = self.address {
+            *targets.lock() = Arc::new(vec![address]);
+            return Ok(Box::new(()));
+        }
         let stays = |machine: &&::lab::Machine| !lost.contains(&machine.name);
         // One ingress, as behind one name or address that stays.
         let entry = self.lab.plan().machines.iter().rev().find(stays);
         let entry = entry.context("all machines will be killed")?;
-        *targets.lock() = std::sync::Arc::new(vec![self.lab.address(&entry.name, INGRESS)?]);
+        *targets.lock() = Arc::new(vec![self.lab.address(&entry.name, INGRESS)?]);
         Ok(Box::new(()))
+    }
+
+    fn add_address(&mut self) -> Result<()> {
+        let range = self.lab.plan().range;
+        // Far above the machines' own.
+        let address = Ipv4Addr::from(u32::from(range.network()) + 250);
+        let with_prefix = format!("{address}/{}", range.prefix_len());
+        self.lab.freehold(&["route", "vip", "add", &with_prefix])?;
+        self.address = Some(SocketAddrV4::new(address, INGRESS));
+        super::patiently("a holder", || Ok(self.holder().ok())).map(drop)
+    }
+
+    fn holder(&self) -> Result<String> {
+        let text = self.lab.freehold(&["route", "vip", "list", "-o", "json"])?;
+        let rows: Vec<VipRow> = serde_json::from_str(&text).context("read virtual addresses")?;
+        let holders = rows.into_iter().next().map(|row| row.holders).unwrap_or_default();
+        match <[HolderRow; 1]>::try_from(holders) {
+            Ok([holder]) => Ok(holder.host),
+            Err(holders) => anyhow::bail!("{} hosts hold the address", holders.len()),
+        }
     }
 
     fn has_entry(&self) -> bool {
@@ -147,8 +186,8 @@ impl Platform for Freehold {
         let status: serde_json::Value = serde_json::from_str(&self.lab.freehold(&status)?)?;
         let address = find(&status, "service_address").context("the app has no service address")?;
         let own = std::env::current_exe().context("find this program")?;
-        let (own, to) = (own.to_string_lossy(), format!("{address}:8080"));
-        let words = ["nsenter", "--target", &pid, "--net", &own, "--hold", &to];
+        let own = own.to_string_lossy();
+        let words = ["nsenter", "--target", &pid, "--net", &own, "--hold", address];
         self.lab.start_on(&row.host, "held", &words).map(Some)
     }
 
@@ -169,6 +208,9 @@ impl Platform for Freehold {
         let settled = rows.len() == count
             && instances.len() == count
             && super::platform::is_even(&instances, self.hosts);
+        if settled && self.address.is_some() {
+            return Ok(self.holder().err().map(|error| format!("{error:#}")));
+        }
         Ok((!settled).then(|| format!("{} instances, {} healthy", rows.len(), instances.len())))
     }
 
@@ -206,10 +248,12 @@ fn word(line: &str) -> Option<(&str, String)> {
     } else if let (Some(hosts), Some(placed)) = (field("hosts"), field("placed")) {
         format!("planned: {placed} instances, {hosts} hosts to write")
     } else if let Some(kind) = field("kind") {
+        // What happened stands after the kind.
+        let (_, message) = rest.split_once(&format!("kind=\"{kind}\" "))?;
         match kind.as_str() {
             "host.down" => "written: down".to_owned(),
-            "instance.placed" => format!("written: {}", field("message")?),
-            "instance.healthy" => field("message")?,
+            "instance.placed" => format!("written: {message}"),
+            "instance.healthy" => message.to_owned(),
             _ => return None,
         }
     } else if rest.contains("this server leads") {
@@ -232,11 +276,11 @@ mod tests {
         assert_eq!(believed, "host-4 is suspect");
         let planned = of("planned hosts=3 placed=3").unwrap();
         assert_eq!(planned, "planned: 3 instances, 3 hosts to write");
-        let healthy = of("event kind=\"instance.healthy\" message=\"a is healthy\"").unwrap();
+        let healthy = of("event kind=\"instance.healthy\" a is healthy").unwrap();
         assert_eq!(healthy, "a is healthy");
-        let placed = of("event kind=\"instance.placed\" message=\"a on b\"").unwrap();
+        let placed = of("event kind=\"instance.placed\" a on b").unwrap();
         assert_eq!(placed, "written: a on b");
-        assert_eq!(of("event kind=\"instance.died\" message=\"a\""), None);
+        assert_eq!(of("event kind=\"instance.died\" a"), None);
         assert_eq!(of("this server leads term=4").unwrap(), "a server leads");
         assert_eq!(word("").map(drop), None);
     }

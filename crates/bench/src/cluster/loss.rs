@@ -34,6 +34,8 @@ pub(crate) enum Loss {
     Hypervisor,
     /// The host of the leading server, or manager.
     Leader,
+    /// The host that holds the address that clients ask.
+    Holder,
 }
 
 impl Loss {
@@ -41,17 +43,22 @@ impl Loss {
     pub(super) fn shape(self) -> (usize, usize) {
         match self {
             Self::Hypervisor => (6, 3),
-            Self::Host | Self::Leader => (4, 0),
+            Self::Host | Self::Leader | Self::Holder => (4, 0),
         }
     }
 
     /// What dies in a run.
     fn victim(self, platform: &dyn Platform, number: usize) -> Result<(String, String)> {
         let (leader, leads) = platform.leader()?;
+        if self == Self::Holder {
+            let holder = platform.holder()?;
+            let also = if holder == leader { format!(" with {leads}") } else { String::new() };
+            return Ok((holder.clone(), format!("{holder} with the address{also}")));
+        }
         let machines = &platform.lab().plan().machines;
         let names: BTreeSet<String> = match self {
             Self::Leader => return Ok((leader.clone(), format!("{leader} with {leads}"))),
-            Self::Host => machines.iter().map(|it| it.name.clone()).collect(),
+            Self::Host | Self::Holder => machines.iter().map(|it| it.name.clone()).collect(),
             Self::Hypervisor => machines.iter().filter_map(|it| it.hypervisor.clone()).collect(),
         };
         let without: Vec<String> = names
@@ -64,7 +71,10 @@ impl Loss {
 }
 
 /// Deploys the app that is then under load.
-pub(super) fn prepare(platform: &mut dyn Platform) -> Result<()> {
+pub(super) fn prepare(platform: &mut dyn Platform, loss: Loss) -> Result<()> {
+    if loss == Loss::Holder {
+        platform.add_address()?;
+    }
     platform.deploy(INSTANCES, 1)?;
     settle(platform, INSTANCES)
 }
@@ -101,7 +111,8 @@ pub(super) fn run(platform: &mut dyn Platform, loss: Loss, number: usize) -> Res
     let kept = kept.map(Kept::stop).transpose()?;
     for (name, samples) in [("kept-gap", kept), ("service-gap", held)] {
         let gap = samples.map(|samples| longest_gap(&samples, silence.monotonic_ns));
-        values.extend(gap.map(|gap| (name.to_owned(), gap.unwrap_or(f64::MAX))));
+        values
+            .extend(gap.map(|gap| (name.to_owned(), gap.unwrap_or(PATIENCE.as_secs_f64() * 1e3))));
     }
     platform.lab().restart(&victim)?;
     platform.returned(&lost)?;
@@ -127,6 +138,7 @@ fn figures(seen: &Seen, gone: usize) -> IndexMap<String, f64> {
     let last = seen.replacements.get(gone - 1).copied().unwrap_or(limit);
     let count = |count: usize| f64::from(u32::try_from(count).unwrap_or(u32::MAX));
     let values = [
+        ("takeover", seen.first_good.unwrap_or(limit)),
         ("first-serving", first),
         ("last-serving", last),
         ("last-failed", seen.last_failed),
@@ -220,6 +232,7 @@ mod tests {
     #[test]
     fn who_never_serves_counts_as_the_limit() {
         let seen = Seen {
+            first_good: None,
             replacements: vec![900.0, 950.0],
             last_failed: 700.0,
             failed: 5,

@@ -49,6 +49,17 @@ pub(crate) trait Platform {
     /// Whether all machines take part and `count` instances are spread evenly; what is missing.
     fn unsettled(&mut self, count: usize) -> Result<Option<String>>;
 
+    /// Gives the cluster an address that moves to another machine when its holder dies; clients ask
+    /// it from then on.
+    fn add_address(&mut self) -> Result<()> {
+        anyhow::bail!("it has no virtual addresses")
+    }
+
+    /// The machine that holds that address.
+    fn holder(&self) -> Result<String> {
+        anyhow::bail!("it has no virtual addresses")
+    }
+
     /// Whether clients have an entry that stays, which finds instances for them.
     fn has_entry(&self) -> bool {
         false

@@ -34,6 +34,7 @@ impl Scenario {
             Self::Loss(Loss::Host) => "host-loss",
             Self::Loss(Loss::Hypervisor) => "hypervisor-loss",
             Self::Loss(Loss::Leader) => "leader-loss",
+            Self::Loss(Loss::Holder) => "vip-loss",
         }
     }
 
@@ -63,6 +64,13 @@ impl Scenario {
             Self::Update => vec![
                 ("last-serving", "ms", vec![Budget::TimesAtMost("swarm", 1.0)]),
                 ("failed", "requests", vec![Budget::AtMost(0.0)]),
+            ],
+            Self::Loss(Loss::Holder) => vec![
+                ("takeover", "ms", vec![Budget::AtMost(1500.0)]),
+                ("last-failed", "ms", vec![Budget::AtMost(2000.0)]),
+                ("failed", "requests", vec![]),
+                ("kept-gap", "ms", vec![Budget::AtMost(2000.0)]),
+                ("last-serving", "ms", vec![]),
             ],
             Self::Loss(loss) => {
                 let limit = if loss == Loss::Leader { 4000.0 } else { 2000.0 };
@@ -154,7 +162,7 @@ fn measure(
         // The first one fetches what later ones have.
         Scenario::Deploy => drop(deploy::deploy(platform)?),
         Scenario::Update => deploy::prepare_many(platform)?,
-        Scenario::Loss(_) => loss::prepare(platform)?,
+        Scenario::Loss(loss) => loss::prepare(platform, loss)?,
     }
     let mut longest = Duration::ZERO;
     while journal.of(who.name()).len() < wanted {
@@ -238,8 +246,11 @@ fn rows(scenario: Scenario, journal: &Journal, failures: &[(Who, String)]) -> Re
 
 /// Which share of our runs was over within three seconds (four with the leader).
 fn share_in_time(scenario: Scenario, journal: &Journal) -> Option<Row> {
-    let Scenario::Loss(loss) = scenario else { return None };
-    let (limit, share) = if loss == Loss::Leader { (4000.0, 100.0) } else { (3000.0, 95.0) };
+    let (limit, share) = match scenario {
+        Scenario::Loss(Loss::Host | Loss::Hypervisor) => (3000.0, 95.0),
+        Scenario::Loss(Loss::Leader) => (4000.0, 100.0),
+        _ => return None,
+    };
     let records = journal.of(OURS);
     let values: Vec<f64> =
         records.iter().filter_map(|record| record.values.get("last-serving").copied()).collect();
