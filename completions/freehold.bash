@@ -67,11 +67,17 @@ _freehold() {
             freehold,lab-init)
                 cmd="freehold__subcmd__lab__subcmd__init"
                 ;;
+            freehold,lab-relay)
+                cmd="freehold__subcmd__lab__subcmd__relay"
+                ;;
             freehold,login)
                 cmd="freehold__subcmd__login"
                 ;;
             freehold,logs)
                 cmd="freehold__subcmd__logs"
+                ;;
+            freehold,net)
+                cmd="freehold__subcmd__net"
                 ;;
             freehold,promote)
                 cmd="freehold__subcmd__promote"
@@ -96,6 +102,9 @@ _freehold() {
                 ;;
             freehold,route)
                 cmd="freehold__subcmd__route"
+                ;;
+            freehold,safe-mode)
+                cmd="freehold__subcmd__safe__subcmd__mode"
                 ;;
             freehold,secret)
                 cmd="freehold__subcmd__secret"
@@ -145,6 +154,9 @@ _freehold() {
             freehold__subcmd__app__subcmd__help,show)
                 cmd="freehold__subcmd__app__subcmd__help__subcmd__show"
                 ;;
+            freehold__subcmd__cert,authority)
+                cmd="freehold__subcmd__cert__subcmd__authority"
+                ;;
             freehold__subcmd__cert,delete)
                 cmd="freehold__subcmd__cert__subcmd__delete"
                 ;;
@@ -157,6 +169,27 @@ _freehold() {
             freehold__subcmd__cert,set)
                 cmd="freehold__subcmd__cert__subcmd__set"
                 ;;
+            freehold__subcmd__cert__subcmd__authority,help)
+                cmd="freehold__subcmd__cert__subcmd__authority__subcmd__help"
+                ;;
+            freehold__subcmd__cert__subcmd__authority,rotate)
+                cmd="freehold__subcmd__cert__subcmd__authority__subcmd__rotate"
+                ;;
+            freehold__subcmd__cert__subcmd__authority,show)
+                cmd="freehold__subcmd__cert__subcmd__authority__subcmd__show"
+                ;;
+            freehold__subcmd__cert__subcmd__authority__subcmd__help,help)
+                cmd="freehold__subcmd__cert__subcmd__authority__subcmd__help__subcmd__help"
+                ;;
+            freehold__subcmd__cert__subcmd__authority__subcmd__help,rotate)
+                cmd="freehold__subcmd__cert__subcmd__authority__subcmd__help__subcmd__rotate"
+                ;;
+            freehold__subcmd__cert__subcmd__authority__subcmd__help,show)
+                cmd="freehold__subcmd__cert__subcmd__authority__subcmd__help__subcmd__show"
+                ;;
+            freehold__subcmd__cert__subcmd__help,authority)
+                cmd="freehold__subcmd__cert__subcmd__help__subcmd__authority"
+                ;;
             freehold__subcmd__cert__subcmd__help,delete)
                 cmd="freehold__subcmd__cert__subcmd__help__subcmd__delete"
                 ;;
@@ -168,6 +201,12 @@ _freehold() {
                 ;;
             freehold__subcmd__cert__subcmd__help,set)
                 cmd="freehold__subcmd__cert__subcmd__help__subcmd__set"
+                ;;
+            freehold__subcmd__cert__subcmd__help__subcmd__authority,rotate)
+                cmd="freehold__subcmd__cert__subcmd__help__subcmd__authority__subcmd__rotate"
+                ;;
+            freehold__subcmd__cert__subcmd__help__subcmd__authority,show)
+                cmd="freehold__subcmd__cert__subcmd__help__subcmd__authority__subcmd__show"
                 ;;
             freehold__subcmd__env,apply)
                 cmd="freehold__subcmd__env__subcmd__apply"
@@ -286,11 +325,17 @@ _freehold() {
             freehold__subcmd__help,lab-init)
                 cmd="freehold__subcmd__help__subcmd__lab__subcmd__init"
                 ;;
+            freehold__subcmd__help,lab-relay)
+                cmd="freehold__subcmd__help__subcmd__lab__subcmd__relay"
+                ;;
             freehold__subcmd__help,login)
                 cmd="freehold__subcmd__help__subcmd__login"
                 ;;
             freehold__subcmd__help,logs)
                 cmd="freehold__subcmd__help__subcmd__logs"
+                ;;
+            freehold__subcmd__help,net)
+                cmd="freehold__subcmd__help__subcmd__net"
                 ;;
             freehold__subcmd__help,promote)
                 cmd="freehold__subcmd__help__subcmd__promote"
@@ -315,6 +360,9 @@ _freehold() {
                 ;;
             freehold__subcmd__help,route)
                 cmd="freehold__subcmd__help__subcmd__route"
+                ;;
+            freehold__subcmd__help,safe-mode)
+                cmd="freehold__subcmd__help__subcmd__safe__subcmd__mode"
                 ;;
             freehold__subcmd__help,secret)
                 cmd="freehold__subcmd__help__subcmd__secret"
@@ -349,6 +397,9 @@ _freehold() {
             freehold__subcmd__help__subcmd__app,show)
                 cmd="freehold__subcmd__help__subcmd__app__subcmd__show"
                 ;;
+            freehold__subcmd__help__subcmd__cert,authority)
+                cmd="freehold__subcmd__help__subcmd__cert__subcmd__authority"
+                ;;
             freehold__subcmd__help__subcmd__cert,delete)
                 cmd="freehold__subcmd__help__subcmd__cert__subcmd__delete"
                 ;;
@@ -357,6 +408,12 @@ _freehold() {
                 ;;
             freehold__subcmd__help__subcmd__cert,set)
                 cmd="freehold__subcmd__help__subcmd__cert__subcmd__set"
+                ;;
+            freehold__subcmd__help__subcmd__cert__subcmd__authority,rotate)
+                cmd="freehold__subcmd__help__subcmd__cert__subcmd__authority__subcmd__rotate"
+                ;;
+            freehold__subcmd__help__subcmd__cert__subcmd__authority,show)
+                cmd="freehold__subcmd__help__subcmd__cert__subcmd__authority__subcmd__show"
                 ;;
             freehold__subcmd__help__subcmd__env,apply)
                 cmd="freehold__subcmd__help__subcmd__env__subcmd__apply"
@@ -390,6 +447,9 @@ _freehold() {
                 ;;
             freehold__subcmd__help__subcmd__host,list)
                 cmd="freehold__subcmd__help__subcmd__host__subcmd__list"
+                ;;
+            freehold__subcmd__help__subcmd__host,remove)
+                cmd="freehold__subcmd__help__subcmd__host__subcmd__remove"
                 ;;
             freehold__subcmd__help__subcmd__host,show)
                 cmd="freehold__subcmd__help__subcmd__host__subcmd__show"
@@ -430,8 +490,14 @@ _freehold() {
             freehold__subcmd__help__subcmd__image,push)
                 cmd="freehold__subcmd__help__subcmd__image__subcmd__push"
                 ;;
+            freehold__subcmd__help__subcmd__lab,clock)
+                cmd="freehold__subcmd__help__subcmd__lab__subcmd__clock"
+                ;;
             freehold__subcmd__help__subcmd__lab,cut)
                 cmd="freehold__subcmd__help__subcmd__lab__subcmd__cut"
+                ;;
+            freehold__subcmd__help__subcmd__lab,delay)
+                cmd="freehold__subcmd__help__subcmd__lab__subcmd__delay"
                 ;;
             freehold__subcmd__help__subcmd__lab,down)
                 cmd="freehold__subcmd__help__subcmd__lab__subcmd__down"
@@ -472,6 +538,9 @@ _freehold() {
             freehold__subcmd__help__subcmd__lab,up)
                 cmd="freehold__subcmd__help__subcmd__lab__subcmd__up"
                 ;;
+            freehold__subcmd__help__subcmd__net,doctor)
+                cmd="freehold__subcmd__help__subcmd__net__subcmd__doctor"
+                ;;
             freehold__subcmd__help__subcmd__registry,add)
                 cmd="freehold__subcmd__help__subcmd__registry__subcmd__add"
                 ;;
@@ -490,6 +559,30 @@ _freehold() {
             freehold__subcmd__help__subcmd__route,list)
                 cmd="freehold__subcmd__help__subcmd__route__subcmd__list"
                 ;;
+            freehold__subcmd__help__subcmd__route,vip)
+                cmd="freehold__subcmd__help__subcmd__route__subcmd__vip"
+                ;;
+            freehold__subcmd__help__subcmd__route__subcmd__vip,add)
+                cmd="freehold__subcmd__help__subcmd__route__subcmd__vip__subcmd__add"
+                ;;
+            freehold__subcmd__help__subcmd__route__subcmd__vip,delete)
+                cmd="freehold__subcmd__help__subcmd__route__subcmd__vip__subcmd__delete"
+                ;;
+            freehold__subcmd__help__subcmd__route__subcmd__vip,list)
+                cmd="freehold__subcmd__help__subcmd__route__subcmd__vip__subcmd__list"
+                ;;
+            freehold__subcmd__help__subcmd__route__subcmd__vip,set)
+                cmd="freehold__subcmd__help__subcmd__route__subcmd__vip__subcmd__set"
+                ;;
+            freehold__subcmd__help__subcmd__route__subcmd__vip,show)
+                cmd="freehold__subcmd__help__subcmd__route__subcmd__vip__subcmd__show"
+                ;;
+            freehold__subcmd__help__subcmd__safe__subcmd__mode,accept)
+                cmd="freehold__subcmd__help__subcmd__safe__subcmd__mode__subcmd__accept"
+                ;;
+            freehold__subcmd__help__subcmd__safe__subcmd__mode,status)
+                cmd="freehold__subcmd__help__subcmd__safe__subcmd__mode__subcmd__status"
+                ;;
             freehold__subcmd__help__subcmd__secret,delete)
                 cmd="freehold__subcmd__help__subcmd__secret__subcmd__delete"
                 ;;
@@ -498,6 +591,9 @@ _freehold() {
                 ;;
             freehold__subcmd__help__subcmd__secret,set)
                 cmd="freehold__subcmd__help__subcmd__secret__subcmd__set"
+                ;;
+            freehold__subcmd__help__subcmd__server,list)
+                cmd="freehold__subcmd__help__subcmd__server__subcmd__list"
                 ;;
             freehold__subcmd__help__subcmd__store,move)
                 cmd="freehold__subcmd__help__subcmd__store__subcmd__move"
@@ -532,6 +628,9 @@ _freehold() {
             freehold__subcmd__host,list)
                 cmd="freehold__subcmd__host__subcmd__list"
                 ;;
+            freehold__subcmd__host,remove)
+                cmd="freehold__subcmd__host__subcmd__remove"
+                ;;
             freehold__subcmd__host,show)
                 cmd="freehold__subcmd__host__subcmd__show"
                 ;;
@@ -552,6 +651,9 @@ _freehold() {
                 ;;
             freehold__subcmd__host__subcmd__help,list)
                 cmd="freehold__subcmd__host__subcmd__help__subcmd__list"
+                ;;
+            freehold__subcmd__host__subcmd__help,remove)
+                cmd="freehold__subcmd__host__subcmd__help__subcmd__remove"
                 ;;
             freehold__subcmd__host__subcmd__help,show)
                 cmd="freehold__subcmd__host__subcmd__help__subcmd__show"
@@ -640,8 +742,14 @@ _freehold() {
             freehold__subcmd__image__subcmd__help,push)
                 cmd="freehold__subcmd__image__subcmd__help__subcmd__push"
                 ;;
+            freehold__subcmd__lab,clock)
+                cmd="freehold__subcmd__lab__subcmd__clock"
+                ;;
             freehold__subcmd__lab,cut)
                 cmd="freehold__subcmd__lab__subcmd__cut"
+                ;;
+            freehold__subcmd__lab,delay)
+                cmd="freehold__subcmd__lab__subcmd__delay"
                 ;;
             freehold__subcmd__lab,down)
                 cmd="freehold__subcmd__lab__subcmd__down"
@@ -685,8 +793,14 @@ _freehold() {
             freehold__subcmd__lab,up)
                 cmd="freehold__subcmd__lab__subcmd__up"
                 ;;
+            freehold__subcmd__lab__subcmd__help,clock)
+                cmd="freehold__subcmd__lab__subcmd__help__subcmd__clock"
+                ;;
             freehold__subcmd__lab__subcmd__help,cut)
                 cmd="freehold__subcmd__lab__subcmd__help__subcmd__cut"
+                ;;
+            freehold__subcmd__lab__subcmd__help,delay)
+                cmd="freehold__subcmd__lab__subcmd__help__subcmd__delay"
                 ;;
             freehold__subcmd__lab__subcmd__help,down)
                 cmd="freehold__subcmd__lab__subcmd__help__subcmd__down"
@@ -729,6 +843,18 @@ _freehold() {
                 ;;
             freehold__subcmd__lab__subcmd__help,up)
                 cmd="freehold__subcmd__lab__subcmd__help__subcmd__up"
+                ;;
+            freehold__subcmd__net,doctor)
+                cmd="freehold__subcmd__net__subcmd__doctor"
+                ;;
+            freehold__subcmd__net,help)
+                cmd="freehold__subcmd__net__subcmd__help"
+                ;;
+            freehold__subcmd__net__subcmd__help,doctor)
+                cmd="freehold__subcmd__net__subcmd__help__subcmd__doctor"
+                ;;
+            freehold__subcmd__net__subcmd__help,help)
+                cmd="freehold__subcmd__net__subcmd__help__subcmd__help"
                 ;;
             freehold__subcmd__registry,add)
                 cmd="freehold__subcmd__registry__subcmd__add"
@@ -778,11 +904,86 @@ _freehold() {
             freehold__subcmd__route,list)
                 cmd="freehold__subcmd__route__subcmd__list"
                 ;;
+            freehold__subcmd__route,vip)
+                cmd="freehold__subcmd__route__subcmd__vip"
+                ;;
             freehold__subcmd__route__subcmd__help,help)
                 cmd="freehold__subcmd__route__subcmd__help__subcmd__help"
                 ;;
             freehold__subcmd__route__subcmd__help,list)
                 cmd="freehold__subcmd__route__subcmd__help__subcmd__list"
+                ;;
+            freehold__subcmd__route__subcmd__help,vip)
+                cmd="freehold__subcmd__route__subcmd__help__subcmd__vip"
+                ;;
+            freehold__subcmd__route__subcmd__help__subcmd__vip,add)
+                cmd="freehold__subcmd__route__subcmd__help__subcmd__vip__subcmd__add"
+                ;;
+            freehold__subcmd__route__subcmd__help__subcmd__vip,delete)
+                cmd="freehold__subcmd__route__subcmd__help__subcmd__vip__subcmd__delete"
+                ;;
+            freehold__subcmd__route__subcmd__help__subcmd__vip,list)
+                cmd="freehold__subcmd__route__subcmd__help__subcmd__vip__subcmd__list"
+                ;;
+            freehold__subcmd__route__subcmd__help__subcmd__vip,set)
+                cmd="freehold__subcmd__route__subcmd__help__subcmd__vip__subcmd__set"
+                ;;
+            freehold__subcmd__route__subcmd__help__subcmd__vip,show)
+                cmd="freehold__subcmd__route__subcmd__help__subcmd__vip__subcmd__show"
+                ;;
+            freehold__subcmd__route__subcmd__vip,add)
+                cmd="freehold__subcmd__route__subcmd__vip__subcmd__add"
+                ;;
+            freehold__subcmd__route__subcmd__vip,delete)
+                cmd="freehold__subcmd__route__subcmd__vip__subcmd__delete"
+                ;;
+            freehold__subcmd__route__subcmd__vip,help)
+                cmd="freehold__subcmd__route__subcmd__vip__subcmd__help"
+                ;;
+            freehold__subcmd__route__subcmd__vip,list)
+                cmd="freehold__subcmd__route__subcmd__vip__subcmd__list"
+                ;;
+            freehold__subcmd__route__subcmd__vip,set)
+                cmd="freehold__subcmd__route__subcmd__vip__subcmd__set"
+                ;;
+            freehold__subcmd__route__subcmd__vip,show)
+                cmd="freehold__subcmd__route__subcmd__vip__subcmd__show"
+                ;;
+            freehold__subcmd__route__subcmd__vip__subcmd__help,add)
+                cmd="freehold__subcmd__route__subcmd__vip__subcmd__help__subcmd__add"
+                ;;
+            freehold__subcmd__route__subcmd__vip__subcmd__help,delete)
+                cmd="freehold__subcmd__route__subcmd__vip__subcmd__help__subcmd__delete"
+                ;;
+            freehold__subcmd__route__subcmd__vip__subcmd__help,help)
+                cmd="freehold__subcmd__route__subcmd__vip__subcmd__help__subcmd__help"
+                ;;
+            freehold__subcmd__route__subcmd__vip__subcmd__help,list)
+                cmd="freehold__subcmd__route__subcmd__vip__subcmd__help__subcmd__list"
+                ;;
+            freehold__subcmd__route__subcmd__vip__subcmd__help,set)
+                cmd="freehold__subcmd__route__subcmd__vip__subcmd__help__subcmd__set"
+                ;;
+            freehold__subcmd__route__subcmd__vip__subcmd__help,show)
+                cmd="freehold__subcmd__route__subcmd__vip__subcmd__help__subcmd__show"
+                ;;
+            freehold__subcmd__safe__subcmd__mode,accept)
+                cmd="freehold__subcmd__safe__subcmd__mode__subcmd__accept"
+                ;;
+            freehold__subcmd__safe__subcmd__mode,help)
+                cmd="freehold__subcmd__safe__subcmd__mode__subcmd__help"
+                ;;
+            freehold__subcmd__safe__subcmd__mode,status)
+                cmd="freehold__subcmd__safe__subcmd__mode__subcmd__status"
+                ;;
+            freehold__subcmd__safe__subcmd__mode__subcmd__help,accept)
+                cmd="freehold__subcmd__safe__subcmd__mode__subcmd__help__subcmd__accept"
+                ;;
+            freehold__subcmd__safe__subcmd__mode__subcmd__help,help)
+                cmd="freehold__subcmd__safe__subcmd__mode__subcmd__help__subcmd__help"
+                ;;
+            freehold__subcmd__safe__subcmd__mode__subcmd__help,status)
+                cmd="freehold__subcmd__safe__subcmd__mode__subcmd__help__subcmd__status"
                 ;;
             freehold__subcmd__secret,delete)
                 cmd="freehold__subcmd__secret__subcmd__delete"
@@ -807,6 +1008,18 @@ _freehold() {
                 ;;
             freehold__subcmd__secret__subcmd__help,set)
                 cmd="freehold__subcmd__secret__subcmd__help__subcmd__set"
+                ;;
+            freehold__subcmd__server,help)
+                cmd="freehold__subcmd__server__subcmd__help"
+                ;;
+            freehold__subcmd__server,list)
+                cmd="freehold__subcmd__server__subcmd__list"
+                ;;
+            freehold__subcmd__server__subcmd__help,help)
+                cmd="freehold__subcmd__server__subcmd__help__subcmd__help"
+                ;;
+            freehold__subcmd__server__subcmd__help,list)
+                cmd="freehold__subcmd__server__subcmd__help__subcmd__list"
                 ;;
             freehold__subcmd__store,help)
                 cmd="freehold__subcmd__store__subcmd__help"
@@ -875,7 +1088,7 @@ _freehold() {
 
     case "${cmd}" in
         freehold)
-            opts="-o -h -V --output --context --help --version up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore store lab server agent proxy lab-init lab-door completions version exit-codes gen help"
+            opts="-o -h -V --output --context --help --version up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore store lab net safe-mode server agent proxy lab-init lab-door lab-relay completions version exit-codes gen help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -901,7 +1114,7 @@ _freehold() {
             return 0
             ;;
         freehold__subcmd__agent)
-            opts="-o -h --join --token --token-file --name --label --replace --join-only --print-unit --data --run-dir --slug --host --server --authorities --certificate --key --subnet --domain --address --overlay --overlay-port --vip-port --probe-port --instance-range --service-range --http --https --ephemeral --supervised-by --output --context --help"
+            opts="-o -h --join --token --token-file --name --label --ingress --replace --join-only --print-unit --data --run-dir --slug --host --server --authorities --certificate --key --subnet --domain --domain-command --domain-every --domain-within --address --overlay --overlay-port --vip-port --probe-port --instance-range --service-range --http --https --api-port --api --ephemeral --supervised-by --output --context --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -967,6 +1180,18 @@ _freehold() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --domain-command)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --domain-every)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --domain-within)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --address)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -1000,6 +1225,14 @@ _freehold() {
                     return 0
                     ;;
                 --https)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --api-port)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --api)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1227,8 +1460,142 @@ _freehold() {
             return 0
             ;;
         freehold__subcmd__cert)
-            opts="-o -h --output --context --help set list delete help"
+            opts="-o -h --output --context --help set list delete authority help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --output)
+                    COMPREPLY=($(compgen -W "table json yaml" -- "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -W "table json yaml" -- "${cur}"))
+                    return 0
+                    ;;
+                --context)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        freehold__subcmd__cert__subcmd__authority)
+            opts="-o -h --output --context --help show rotate help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --output)
+                    COMPREPLY=($(compgen -W "table json yaml" -- "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -W "table json yaml" -- "${cur}"))
+                    return 0
+                    ;;
+                --context)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        freehold__subcmd__cert__subcmd__authority__subcmd__help)
+            opts="show rotate help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        freehold__subcmd__cert__subcmd__authority__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 5 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        freehold__subcmd__cert__subcmd__authority__subcmd__help__subcmd__rotate)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 5 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        freehold__subcmd__cert__subcmd__authority__subcmd__help__subcmd__show)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 5 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        freehold__subcmd__cert__subcmd__authority__subcmd__rotate)
+            opts="-o -h --hold --force --wait --output --context --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --output)
+                    COMPREPLY=($(compgen -W "table json yaml" -- "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -W "table json yaml" -- "${cur}"))
+                    return 0
+                    ;;
+                --context)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        freehold__subcmd__cert__subcmd__authority__subcmd__show)
+            opts="-o -h --pem --output --context --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -1279,8 +1646,50 @@ _freehold() {
             return 0
             ;;
         freehold__subcmd__cert__subcmd__help)
-            opts="set list delete help"
+            opts="set list delete authority help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        freehold__subcmd__cert__subcmd__help__subcmd__authority)
+            opts="show rotate"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        freehold__subcmd__cert__subcmd__help__subcmd__authority__subcmd__rotate)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 5 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        freehold__subcmd__cert__subcmd__help__subcmd__authority__subcmd__show)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 5 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -2039,7 +2448,7 @@ _freehold() {
             return 0
             ;;
         freehold__subcmd__help)
-            opts="up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore store lab server agent proxy lab-init lab-door completions version exit-codes gen help"
+            opts="up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore store lab net safe-mode server agent proxy lab-init lab-door lab-relay completions version exit-codes gen help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2137,8 +2546,50 @@ _freehold() {
             return 0
             ;;
         freehold__subcmd__help__subcmd__cert)
-            opts="set list delete"
+            opts="set list delete authority"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        freehold__subcmd__help__subcmd__cert__subcmd__authority)
+            opts="show rotate"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        freehold__subcmd__help__subcmd__cert__subcmd__authority__subcmd__rotate)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 5 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        freehold__subcmd__help__subcmd__cert__subcmd__authority__subcmd__show)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 5 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -2417,7 +2868,7 @@ _freehold() {
             return 0
             ;;
         freehold__subcmd__help__subcmd__host)
-            opts="list show drain undrain token label"
+            opts="list show drain undrain remove token label"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2459,6 +2910,20 @@ _freehold() {
             return 0
             ;;
         freehold__subcmd__help__subcmd__host__subcmd__list)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        freehold__subcmd__help__subcmd__host__subcmd__remove)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -2669,7 +3134,7 @@ _freehold() {
             return 0
             ;;
         freehold__subcmd__help__subcmd__lab)
-            opts="up status kill freeze thaw restart cut loss heal migrate shell run env down"
+            opts="up status kill freeze thaw restart cut loss delay heal migrate clock shell run env down"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2710,7 +3175,49 @@ _freehold() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        freehold__subcmd__help__subcmd__lab__subcmd__relay)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        freehold__subcmd__help__subcmd__lab__subcmd__clock)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         freehold__subcmd__help__subcmd__lab__subcmd__cut)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        freehold__subcmd__help__subcmd__lab__subcmd__delay)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -2934,6 +3441,34 @@ _freehold() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        freehold__subcmd__help__subcmd__net)
+            opts="doctor"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        freehold__subcmd__help__subcmd__net__subcmd__doctor)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         freehold__subcmd__help__subcmd__promote)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -3103,7 +3638,7 @@ _freehold() {
             return 0
             ;;
         freehold__subcmd__help__subcmd__route)
-            opts="list"
+            opts="list vip"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3117,6 +3652,132 @@ _freehold() {
             return 0
             ;;
         freehold__subcmd__help__subcmd__route__subcmd__list)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        freehold__subcmd__help__subcmd__route__subcmd__vip)
+            opts="add list show set delete"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        freehold__subcmd__help__subcmd__route__subcmd__vip__subcmd__add)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 5 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        freehold__subcmd__help__subcmd__route__subcmd__vip__subcmd__delete)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 5 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        freehold__subcmd__help__subcmd__route__subcmd__vip__subcmd__list)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 5 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        freehold__subcmd__help__subcmd__route__subcmd__vip__subcmd__set)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 5 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        freehold__subcmd__help__subcmd__route__subcmd__vip__subcmd__show)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 5 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        freehold__subcmd__help__subcmd__safe__subcmd__mode)
+            opts="status accept"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        freehold__subcmd__help__subcmd__safe__subcmd__mode__subcmd__accept)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        freehold__subcmd__help__subcmd__safe__subcmd__mode__subcmd__status)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -3187,8 +3848,22 @@ _freehold() {
             return 0
             ;;
         freehold__subcmd__help__subcmd__server)
-            opts=""
+            opts="list"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        freehold__subcmd__help__subcmd__server__subcmd__list)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -3383,7 +4058,7 @@ _freehold() {
             return 0
             ;;
         freehold__subcmd__host)
-            opts="-o -h --output --context --help list show drain undrain token label help"
+            opts="-o -h --output --context --help list show drain undrain remove token label help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3435,7 +4110,7 @@ _freehold() {
             return 0
             ;;
         freehold__subcmd__host__subcmd__help)
-            opts="list show drain undrain token label help"
+            opts="list show drain undrain remove token label help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3491,6 +4166,20 @@ _freehold() {
             return 0
             ;;
         freehold__subcmd__host__subcmd__help__subcmd__list)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        freehold__subcmd__host__subcmd__help__subcmd__remove)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -3602,6 +4291,32 @@ _freehold() {
             ;;
         freehold__subcmd__host__subcmd__list)
             opts="-o -h --output --context --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --output)
+                    COMPREPLY=($(compgen -W "table json yaml" -- "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -W "table json yaml" -- "${cur}"))
+                    return 0
+                    ;;
+                --context)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        freehold__subcmd__host__subcmd__remove)
+            opts="-o -h --force --output --context --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -4243,7 +4958,7 @@ _freehold() {
             return 0
             ;;
         freehold__subcmd__lab)
-            opts="-o -h --output --context --help up status kill freeze thaw restart cut loss heal migrate shell run env down help"
+            opts="-o -h --output --context --help up status kill freeze thaw restart cut loss delay heal migrate clock shell run env down help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -4340,7 +5055,109 @@ _freehold() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        freehold__subcmd__lab__subcmd__relay)
+            opts="-o -h --base --lab --output --context --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --base)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --lab)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -W "table json yaml" -- "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -W "table json yaml" -- "${cur}"))
+                    return 0
+                    ;;
+                --context)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        freehold__subcmd__lab__subcmd__clock)
+            opts="-o -h --base --lab --output --context --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --base)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --lab)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -W "table json yaml" -- "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -W "table json yaml" -- "${cur}"))
+                    return 0
+                    ;;
+                --context)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         freehold__subcmd__lab__subcmd__cut)
+            opts="-o -h --one-way --base --lab --output --context --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --base)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --lab)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -W "table json yaml" -- "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -W "table json yaml" -- "${cur}"))
+                    return 0
+                    ;;
+                --context)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        freehold__subcmd__lab__subcmd__delay)
             opts="-o -h --one-way --base --lab --output --context --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -4511,7 +5328,7 @@ _freehold() {
             return 0
             ;;
         freehold__subcmd__lab__subcmd__help)
-            opts="up status kill freeze thaw restart cut loss heal migrate shell run env down help"
+            opts="up status kill freeze thaw restart cut loss delay heal migrate clock shell run env down help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -4524,7 +5341,35 @@ _freehold() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        freehold__subcmd__lab__subcmd__help__subcmd__clock)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         freehold__subcmd__lab__subcmd__help__subcmd__cut)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        freehold__subcmd__lab__subcmd__help__subcmd__delay)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -5007,7 +5852,7 @@ _freehold() {
             return 0
             ;;
         freehold__subcmd__lab__subcmd__up)
-            opts="-o -h --base --lab --servers --hosts --hypervisors --racks --servers-apart --cpus --memory --range --no-wait --output --context --help"
+            opts="-o -h --base --lab --servers --hosts --hypervisors --racks --servers-apart --bare --clock-offset --cpus --memory --range --no-wait --output --context --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -5034,6 +5879,10 @@ _freehold() {
                     return 0
                     ;;
                 --racks)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --clock-offset)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -5137,6 +5986,100 @@ _freehold() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        freehold__subcmd__net)
+            opts="-o -h --output --context --help doctor help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --output)
+                    COMPREPLY=($(compgen -W "table json yaml" -- "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -W "table json yaml" -- "${cur}"))
+                    return 0
+                    ;;
+                --context)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        freehold__subcmd__net__subcmd__doctor)
+            opts="-o -h --output --context --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --output)
+                    COMPREPLY=($(compgen -W "table json yaml" -- "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -W "table json yaml" -- "${cur}"))
+                    return 0
+                    ;;
+                --context)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        freehold__subcmd__net__subcmd__help)
+            opts="doctor help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        freehold__subcmd__net__subcmd__help__subcmd__doctor)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        freehold__subcmd__net__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
                 *)
                     COMPREPLY=()
                     ;;
@@ -5647,7 +6590,7 @@ _freehold() {
             return 0
             ;;
         freehold__subcmd__route)
-            opts="-o -h --output --context --help list help"
+            opts="-o -h --output --context --help list vip help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -5673,7 +6616,7 @@ _freehold() {
             return 0
             ;;
         freehold__subcmd__route__subcmd__help)
-            opts="list help"
+            opts="list vip help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -5714,7 +6657,503 @@ _freehold() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        freehold__subcmd__route__subcmd__help__subcmd__vip)
+            opts="add list show set delete"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        freehold__subcmd__route__subcmd__help__subcmd__vip__subcmd__add)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 5 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        freehold__subcmd__route__subcmd__help__subcmd__vip__subcmd__delete)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 5 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        freehold__subcmd__route__subcmd__help__subcmd__vip__subcmd__list)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 5 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        freehold__subcmd__route__subcmd__help__subcmd__vip__subcmd__set)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 5 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        freehold__subcmd__route__subcmd__help__subcmd__vip__subcmd__show)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 5 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         freehold__subcmd__route__subcmd__list)
+            opts="-o -h --output --context --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --output)
+                    COMPREPLY=($(compgen -W "table json yaml" -- "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -W "table json yaml" -- "${cur}"))
+                    return 0
+                    ;;
+                --context)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        freehold__subcmd__route__subcmd__vip)
+            opts="-o -h --output --context --help add list show set delete help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --output)
+                    COMPREPLY=($(compgen -W "table json yaml" -- "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -W "table json yaml" -- "${cur}"))
+                    return 0
+                    ;;
+                --context)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        freehold__subcmd__route__subcmd__vip__subcmd__add)
+            opts="-o -h --hosts --label --prefer --take-back --output --context --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --hosts)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --label)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --prefer)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -W "table json yaml" -- "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -W "table json yaml" -- "${cur}"))
+                    return 0
+                    ;;
+                --context)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        freehold__subcmd__route__subcmd__vip__subcmd__delete)
+            opts="-o -h --output --context --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --output)
+                    COMPREPLY=($(compgen -W "table json yaml" -- "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -W "table json yaml" -- "${cur}"))
+                    return 0
+                    ;;
+                --context)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        freehold__subcmd__route__subcmd__vip__subcmd__help)
+            opts="add list show set delete help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        freehold__subcmd__route__subcmd__vip__subcmd__help__subcmd__add)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 5 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        freehold__subcmd__route__subcmd__vip__subcmd__help__subcmd__delete)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 5 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        freehold__subcmd__route__subcmd__vip__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 5 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        freehold__subcmd__route__subcmd__vip__subcmd__help__subcmd__list)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 5 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        freehold__subcmd__route__subcmd__vip__subcmd__help__subcmd__set)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 5 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        freehold__subcmd__route__subcmd__vip__subcmd__help__subcmd__show)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 5 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        freehold__subcmd__route__subcmd__vip__subcmd__list)
+            opts="-o -h --output --context --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --output)
+                    COMPREPLY=($(compgen -W "table json yaml" -- "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -W "table json yaml" -- "${cur}"))
+                    return 0
+                    ;;
+                --context)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        freehold__subcmd__route__subcmd__vip__subcmd__set)
+            opts="-o -h --hosts --label --prefer --take-back --output --context --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --hosts)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --label)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --prefer)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -W "table json yaml" -- "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -W "table json yaml" -- "${cur}"))
+                    return 0
+                    ;;
+                --context)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        freehold__subcmd__route__subcmd__vip__subcmd__show)
+            opts="-o -h --output --context --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --output)
+                    COMPREPLY=($(compgen -W "table json yaml" -- "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -W "table json yaml" -- "${cur}"))
+                    return 0
+                    ;;
+                --context)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        freehold__subcmd__safe__subcmd__mode)
+            opts="-o -h --output --context --help status accept help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --output)
+                    COMPREPLY=($(compgen -W "table json yaml" -- "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -W "table json yaml" -- "${cur}"))
+                    return 0
+                    ;;
+                --context)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        freehold__subcmd__safe__subcmd__mode__subcmd__accept)
+            opts="-o -h --output --context --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --output)
+                    COMPREPLY=($(compgen -W "table json yaml" -- "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -W "table json yaml" -- "${cur}"))
+                    return 0
+                    ;;
+                --context)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        freehold__subcmd__safe__subcmd__mode__subcmd__help)
+            opts="status accept help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        freehold__subcmd__safe__subcmd__mode__subcmd__help__subcmd__accept)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        freehold__subcmd__safe__subcmd__mode__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        freehold__subcmd__safe__subcmd__mode__subcmd__help__subcmd__status)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        freehold__subcmd__safe__subcmd__mode__subcmd__status)
             opts="-o -h --output --context --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -5935,7 +7374,7 @@ _freehold() {
             return 0
             ;;
         freehold__subcmd__server)
-            opts="-o -h --init --join --token --token-file --replace --begin-only --print-unit --etcd-client --etcd-peer --etcd-binary --api-host --data --cluster --name --address --api --certificate --key --authorities --authority --admin-token --instance-range --service-range --https-port --etcd --supervised-by --output --context --help"
+            opts="-o -h --init --join --token --token-file --replace --begin-only --print-unit --etcd-client --etcd-peer --etcd-binary --api-host --data --cluster --name --address --domain --host --api --certificate --key --authorities --authority --admin-token --instance-range --service-range --https-port --etcd --supervised-by --output --context --help list help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -5985,6 +7424,14 @@ _freehold() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --domain)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --host)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --api)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -6029,6 +7476,74 @@ _freehold() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --output)
+                    COMPREPLY=($(compgen -W "table json yaml" -- "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -W "table json yaml" -- "${cur}"))
+                    return 0
+                    ;;
+                --context)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        freehold__subcmd__server__subcmd__help)
+            opts="list help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        freehold__subcmd__server__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        freehold__subcmd__server__subcmd__help__subcmd__list)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        freehold__subcmd__server__subcmd__list)
+            opts="-o -h --output --context --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
                 --output)
                     COMPREPLY=($(compgen -W "table json yaml" -- "${cur}"))
                     return 0

@@ -45,7 +45,7 @@ complete -c freehold -n "__fish_freehold_needs_command" -f -a "release" -d 'Rele
 complete -c freehold -n "__fish_freehold_needs_command" -f -a "env" -d 'Environments: the stages of the pipeline'
 complete -c freehold -n "__fish_freehold_needs_command" -f -a "route" -d 'Routes: public names and ports'
 complete -c freehold -n "__fish_freehold_needs_command" -f -a "secret" -d 'Secrets: values that apps get in their environment'
-complete -c freehold -n "__fish_freehold_needs_command" -f -a "cert" -d 'Certificates that the ingress serves'
+complete -c freehold -n "__fish_freehold_needs_command" -f -a "cert" -d 'Certificates that the ingress serves, and the cluster\'s own authority'
 complete -c freehold -n "__fish_freehold_needs_command" -f -a "team" -d 'Teams own apps'
 complete -c freehold -n "__fish_freehold_needs_command" -f -a "token" -d 'Tokens let users and machines in'
 complete -c freehold -n "__fish_freehold_needs_command" -f -a "host" -d 'Hosts: the machines that run instances'
@@ -55,11 +55,14 @@ complete -c freehold -n "__fish_freehold_needs_command" -f -a "backup" -d 'Write
 complete -c freehold -n "__fish_freehold_needs_command" -f -a "restore" -d 'Restore a backup into an empty data directory'
 complete -c freehold -n "__fish_freehold_needs_command" -f -a "store" -d 'Where the cluster\'s state is kept'
 complete -c freehold -n "__fish_freehold_needs_command" -f -a "lab" -d 'Rehearse on a cluster of many machines inside this one'
-complete -c freehold -n "__fish_freehold_needs_command" -f -a "server" -d 'Run a server of the control plane'
+complete -c freehold -n "__fish_freehold_needs_command" -f -a "net" -d 'The network between hosts'
+complete -c freehold -n "__fish_freehold_needs_command" -f -a "safe-mode" -d 'Safe mode: when much is lost at once, replacements are paced'
+complete -c freehold -n "__fish_freehold_needs_command" -f -a "server" -d 'Run a server of the control plane, or list all of a cluster\'s'
 complete -c freehold -n "__fish_freehold_needs_command" -f -a "agent" -d 'Run the agent of a host'
 complete -c freehold -n "__fish_freehold_needs_command" -f -a "proxy" -d 'Run the ingress'
 complete -c freehold -n "__fish_freehold_needs_command" -f -a "lab-init" -d 'A machine\'s first process'
 complete -c freehold -n "__fish_freehold_needs_command" -f -a "lab-door" -d 'The way in from this machine'
+complete -c freehold -n "__fish_freehold_needs_command" -f -a "lab-relay" -d 'What makes links slow'
 complete -c freehold -n "__fish_freehold_needs_command" -f -a "completions" -d 'Print completions for a shell'
 complete -c freehold -n "__fish_freehold_needs_command" -f -a "version" -d 'Show the version of this binary and, where one is known, of the cluster'
 complete -c freehold -n "__fish_freehold_needs_command" -f -a "exit-codes" -d 'List the exit codes'
@@ -309,19 +312,32 @@ complete -c freehold -n "__fish_freehold_using_subcommand env; and __fish_seen_s
 complete -c freehold -n "__fish_freehold_using_subcommand env; and __fish_seen_subcommand_from help" -f -a "apply" -d 'Make or change the environments of a TOML file'
 complete -c freehold -n "__fish_freehold_using_subcommand env; and __fish_seen_subcommand_from help" -f -a "delete" -d 'Delete an environment in which nothing runs'
 complete -c freehold -n "__fish_freehold_using_subcommand env; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c freehold -n "__fish_freehold_using_subcommand route; and not __fish_seen_subcommand_from list help" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
+complete -c freehold -n "__fish_freehold_using_subcommand route; and not __fish_seen_subcommand_from list vip help" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
 json\t'The API\'s own field names; a list is an array'
 yaml\t'The same as YAML'"
-complete -c freehold -n "__fish_freehold_using_subcommand route; and not __fish_seen_subcommand_from list help" -l context -d 'The context of the configuration file to use' -r
-complete -c freehold -n "__fish_freehold_using_subcommand route; and not __fish_seen_subcommand_from list help" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c freehold -n "__fish_freehold_using_subcommand route; and not __fish_seen_subcommand_from list help" -f -a "list" -d 'List routes'
-complete -c freehold -n "__fish_freehold_using_subcommand route; and not __fish_seen_subcommand_from list help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c freehold -n "__fish_freehold_using_subcommand route; and not __fish_seen_subcommand_from list vip help" -l context -d 'The context of the configuration file to use' -r
+complete -c freehold -n "__fish_freehold_using_subcommand route; and not __fish_seen_subcommand_from list vip help" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c freehold -n "__fish_freehold_using_subcommand route; and not __fish_seen_subcommand_from list vip help" -f -a "list" -d 'List routes, with the addresses that their names should stand for in DNS'
+complete -c freehold -n "__fish_freehold_using_subcommand route; and not __fish_seen_subcommand_from list vip help" -f -a "vip" -d 'Virtual addresses: each is held by one ingress host of its network at a time'
+complete -c freehold -n "__fish_freehold_using_subcommand route; and not __fish_seen_subcommand_from list vip help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c freehold -n "__fish_freehold_using_subcommand route; and __fish_seen_subcommand_from list" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
 json\t'The API\'s own field names; a list is an array'
 yaml\t'The same as YAML'"
 complete -c freehold -n "__fish_freehold_using_subcommand route; and __fish_seen_subcommand_from list" -l context -d 'The context of the configuration file to use' -r
 complete -c freehold -n "__fish_freehold_using_subcommand route; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c freehold -n "__fish_freehold_using_subcommand route; and __fish_seen_subcommand_from help" -f -a "list" -d 'List routes'
+complete -c freehold -n "__fish_freehold_using_subcommand route; and __fish_seen_subcommand_from vip" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
+json\t'The API\'s own field names; a list is an array'
+yaml\t'The same as YAML'"
+complete -c freehold -n "__fish_freehold_using_subcommand route; and __fish_seen_subcommand_from vip" -l context -d 'The context of the configuration file to use' -r
+complete -c freehold -n "__fish_freehold_using_subcommand route; and __fish_seen_subcommand_from vip" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c freehold -n "__fish_freehold_using_subcommand route; and __fish_seen_subcommand_from vip" -f -a "add" -d 'Add a virtual address'
+complete -c freehold -n "__fish_freehold_using_subcommand route; and __fish_seen_subcommand_from vip" -f -a "list" -d 'List virtual addresses, with who holds each'
+complete -c freehold -n "__fish_freehold_using_subcommand route; and __fish_seen_subcommand_from vip" -f -a "show" -d 'Show a virtual address, with all hosts that may hold it'
+complete -c freehold -n "__fish_freehold_using_subcommand route; and __fish_seen_subcommand_from vip" -f -a "set" -d 'Set who may hold a virtual address; what is not given is as after `add`'
+complete -c freehold -n "__fish_freehold_using_subcommand route; and __fish_seen_subcommand_from vip" -f -a "delete" -d 'Delete a virtual address; the host that holds it gives it up'
+complete -c freehold -n "__fish_freehold_using_subcommand route; and __fish_seen_subcommand_from vip" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c freehold -n "__fish_freehold_using_subcommand route; and __fish_seen_subcommand_from help" -f -a "list" -d 'List routes, with the addresses that their names should stand for in DNS'
+complete -c freehold -n "__fish_freehold_using_subcommand route; and __fish_seen_subcommand_from help" -f -a "vip" -d 'Virtual addresses: each is held by one ingress host of its network at a time'
 complete -c freehold -n "__fish_freehold_using_subcommand route; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c freehold -n "__fish_freehold_using_subcommand secret; and not __fish_seen_subcommand_from set list delete help" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
 json\t'The API\'s own field names; a list is an array'
@@ -356,15 +372,16 @@ complete -c freehold -n "__fish_freehold_using_subcommand secret; and __fish_see
 complete -c freehold -n "__fish_freehold_using_subcommand secret; and __fish_seen_subcommand_from help" -f -a "list" -d 'List secrets, without their values'
 complete -c freehold -n "__fish_freehold_using_subcommand secret; and __fish_seen_subcommand_from help" -f -a "delete" -d 'Delete a secret'
 complete -c freehold -n "__fish_freehold_using_subcommand secret; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c freehold -n "__fish_freehold_using_subcommand cert; and not __fish_seen_subcommand_from set list delete help" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
+complete -c freehold -n "__fish_freehold_using_subcommand cert; and not __fish_seen_subcommand_from set list delete authority help" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
 json\t'The API\'s own field names; a list is an array'
 yaml\t'The same as YAML'"
-complete -c freehold -n "__fish_freehold_using_subcommand cert; and not __fish_seen_subcommand_from set list delete help" -l context -d 'The context of the configuration file to use' -r
-complete -c freehold -n "__fish_freehold_using_subcommand cert; and not __fish_seen_subcommand_from set list delete help" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c freehold -n "__fish_freehold_using_subcommand cert; and not __fish_seen_subcommand_from set list delete help" -f -a "set" -d 'Set a certificate; it is served at once'
-complete -c freehold -n "__fish_freehold_using_subcommand cert; and not __fish_seen_subcommand_from set list delete help" -f -a "list" -d 'List certificates, without keys'
-complete -c freehold -n "__fish_freehold_using_subcommand cert; and not __fish_seen_subcommand_from set list delete help" -f -a "delete" -d 'Delete a certificate'
-complete -c freehold -n "__fish_freehold_using_subcommand cert; and not __fish_seen_subcommand_from set list delete help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c freehold -n "__fish_freehold_using_subcommand cert; and not __fish_seen_subcommand_from set list delete authority help" -l context -d 'The context of the configuration file to use' -r
+complete -c freehold -n "__fish_freehold_using_subcommand cert; and not __fish_seen_subcommand_from set list delete authority help" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c freehold -n "__fish_freehold_using_subcommand cert; and not __fish_seen_subcommand_from set list delete authority help" -f -a "set" -d 'Set a certificate; it is served at once'
+complete -c freehold -n "__fish_freehold_using_subcommand cert; and not __fish_seen_subcommand_from set list delete authority help" -f -a "list" -d 'List certificates, without keys'
+complete -c freehold -n "__fish_freehold_using_subcommand cert; and not __fish_seen_subcommand_from set list delete authority help" -f -a "delete" -d 'Delete a certificate'
+complete -c freehold -n "__fish_freehold_using_subcommand cert; and not __fish_seen_subcommand_from set list delete authority help" -f -a "authority" -d 'The authority that signs the cluster\'s own certificates'
+complete -c freehold -n "__fish_freehold_using_subcommand cert; and not __fish_seen_subcommand_from set list delete authority help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c freehold -n "__fish_freehold_using_subcommand cert; and __fish_seen_subcommand_from set" -l chain -d 'The chain, PEM, the leaf first' -r -F
 complete -c freehold -n "__fish_freehold_using_subcommand cert; and __fish_seen_subcommand_from set" -l key -d 'The leaf\'s key, PEM' -r -F
 complete -c freehold -n "__fish_freehold_using_subcommand cert; and __fish_seen_subcommand_from set" -l host -d 'A host name to serve it for; may be repeated [default: those in the certificate]' -r
@@ -383,9 +400,18 @@ json\t'The API\'s own field names; a list is an array'
 yaml\t'The same as YAML'"
 complete -c freehold -n "__fish_freehold_using_subcommand cert; and __fish_seen_subcommand_from delete" -l context -d 'The context of the configuration file to use' -r
 complete -c freehold -n "__fish_freehold_using_subcommand cert; and __fish_seen_subcommand_from delete" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c freehold -n "__fish_freehold_using_subcommand cert; and __fish_seen_subcommand_from authority" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
+json\t'The API\'s own field names; a list is an array'
+yaml\t'The same as YAML'"
+complete -c freehold -n "__fish_freehold_using_subcommand cert; and __fish_seen_subcommand_from authority" -l context -d 'The context of the configuration file to use' -r
+complete -c freehold -n "__fish_freehold_using_subcommand cert; and __fish_seen_subcommand_from authority" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c freehold -n "__fish_freehold_using_subcommand cert; and __fish_seen_subcommand_from authority" -f -a "show" -d 'Show the authority, and how far an exchange of it is'
+complete -c freehold -n "__fish_freehold_using_subcommand cert; and __fish_seen_subcommand_from authority" -f -a "rotate" -d 'Exchange the authority for a new one'
+complete -c freehold -n "__fish_freehold_using_subcommand cert; and __fish_seen_subcommand_from authority" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c freehold -n "__fish_freehold_using_subcommand cert; and __fish_seen_subcommand_from help" -f -a "set" -d 'Set a certificate; it is served at once'
 complete -c freehold -n "__fish_freehold_using_subcommand cert; and __fish_seen_subcommand_from help" -f -a "list" -d 'List certificates, without keys'
 complete -c freehold -n "__fish_freehold_using_subcommand cert; and __fish_seen_subcommand_from help" -f -a "delete" -d 'Delete a certificate'
+complete -c freehold -n "__fish_freehold_using_subcommand cert; and __fish_seen_subcommand_from help" -f -a "authority" -d 'The authority that signs the cluster\'s own certificates'
 complete -c freehold -n "__fish_freehold_using_subcommand cert; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c freehold -n "__fish_freehold_using_subcommand team; and not __fish_seen_subcommand_from list create delete help" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
 json\t'The API\'s own field names; a list is an array'
@@ -451,18 +477,19 @@ complete -c freehold -n "__fish_freehold_using_subcommand token; and __fish_seen
 complete -c freehold -n "__fish_freehold_using_subcommand token; and __fish_seen_subcommand_from help" -f -a "create" -d 'Make a token; it is printed once and never again'
 complete -c freehold -n "__fish_freehold_using_subcommand token; and __fish_seen_subcommand_from help" -f -a "revoke" -d 'Revoke a token at once'
 complete -c freehold -n "__fish_freehold_using_subcommand token; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c freehold -n "__fish_freehold_using_subcommand host; and not __fish_seen_subcommand_from list show drain undrain token label help" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
+complete -c freehold -n "__fish_freehold_using_subcommand host; and not __fish_seen_subcommand_from list show drain undrain remove token label help" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
 json\t'The API\'s own field names; a list is an array'
 yaml\t'The same as YAML'"
-complete -c freehold -n "__fish_freehold_using_subcommand host; and not __fish_seen_subcommand_from list show drain undrain token label help" -l context -d 'The context of the configuration file to use' -r
-complete -c freehold -n "__fish_freehold_using_subcommand host; and not __fish_seen_subcommand_from list show drain undrain token label help" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c freehold -n "__fish_freehold_using_subcommand host; and not __fish_seen_subcommand_from list show drain undrain token label help" -f -a "list" -d 'List hosts'
-complete -c freehold -n "__fish_freehold_using_subcommand host; and not __fish_seen_subcommand_from list show drain undrain token label help" -f -a "show" -d 'Show a host'
-complete -c freehold -n "__fish_freehold_using_subcommand host; and not __fish_seen_subcommand_from list show drain undrain token label help" -f -a "drain" -d 'Move everything off a host, replacements first'
-complete -c freehold -n "__fish_freehold_using_subcommand host; and not __fish_seen_subcommand_from list show drain undrain token label help" -f -a "undrain" -d 'Let a host take instances again'
-complete -c freehold -n "__fish_freehold_using_subcommand host; and not __fish_seen_subcommand_from list show drain undrain token label help" -f -a "token" -d 'Make, list and revoke tokens with which machines join'
-complete -c freehold -n "__fish_freehold_using_subcommand host; and not __fish_seen_subcommand_from list show drain undrain token label help" -f -a "label" -d 'Change labels of a host'
-complete -c freehold -n "__fish_freehold_using_subcommand host; and not __fish_seen_subcommand_from list show drain undrain token label help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c freehold -n "__fish_freehold_using_subcommand host; and not __fish_seen_subcommand_from list show drain undrain remove token label help" -l context -d 'The context of the configuration file to use' -r
+complete -c freehold -n "__fish_freehold_using_subcommand host; and not __fish_seen_subcommand_from list show drain undrain remove token label help" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c freehold -n "__fish_freehold_using_subcommand host; and not __fish_seen_subcommand_from list show drain undrain remove token label help" -f -a "list" -d 'List hosts'
+complete -c freehold -n "__fish_freehold_using_subcommand host; and not __fish_seen_subcommand_from list show drain undrain remove token label help" -f -a "show" -d 'Show a host'
+complete -c freehold -n "__fish_freehold_using_subcommand host; and not __fish_seen_subcommand_from list show drain undrain remove token label help" -f -a "drain" -d 'Move everything off a host, replacements first'
+complete -c freehold -n "__fish_freehold_using_subcommand host; and not __fish_seen_subcommand_from list show drain undrain remove token label help" -f -a "undrain" -d 'Let a host take instances again'
+complete -c freehold -n "__fish_freehold_using_subcommand host; and not __fish_seen_subcommand_from list show drain undrain remove token label help" -f -a "remove" -d 'Remove a host for good: drained before, or taken for dead'
+complete -c freehold -n "__fish_freehold_using_subcommand host; and not __fish_seen_subcommand_from list show drain undrain remove token label help" -f -a "token" -d 'Make, list and revoke tokens with which machines join'
+complete -c freehold -n "__fish_freehold_using_subcommand host; and not __fish_seen_subcommand_from list show drain undrain remove token label help" -f -a "label" -d 'Change labels of a host'
+complete -c freehold -n "__fish_freehold_using_subcommand host; and not __fish_seen_subcommand_from list show drain undrain remove token label help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c freehold -n "__fish_freehold_using_subcommand host; and __fish_seen_subcommand_from list" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
 json\t'The API\'s own field names; a list is an array'
 yaml\t'The same as YAML'"
@@ -483,6 +510,12 @@ json\t'The API\'s own field names; a list is an array'
 yaml\t'The same as YAML'"
 complete -c freehold -n "__fish_freehold_using_subcommand host; and __fish_seen_subcommand_from undrain" -l context -d 'The context of the configuration file to use' -r
 complete -c freehold -n "__fish_freehold_using_subcommand host; and __fish_seen_subcommand_from undrain" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c freehold -n "__fish_freehold_using_subcommand host; and __fish_seen_subcommand_from remove" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
+json\t'The API\'s own field names; a list is an array'
+yaml\t'The same as YAML'"
+complete -c freehold -n "__fish_freehold_using_subcommand host; and __fish_seen_subcommand_from remove" -l context -d 'The context of the configuration file to use' -r
+complete -c freehold -n "__fish_freehold_using_subcommand host; and __fish_seen_subcommand_from remove" -l force -d 'Also one that is taken for dead with instances on it; if it still runs, so do they'
+complete -c freehold -n "__fish_freehold_using_subcommand host; and __fish_seen_subcommand_from remove" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c freehold -n "__fish_freehold_using_subcommand host; and __fish_seen_subcommand_from token" -l ttl -d 'How long it is good for, a week at most [default: 1h]' -r
 complete -c freehold -n "__fish_freehold_using_subcommand host; and __fish_seen_subcommand_from token" -l replace -d 'Let the machine take the place of the host or server with this name' -r
 complete -c freehold -n "__fish_freehold_using_subcommand host; and __fish_seen_subcommand_from token" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
@@ -503,6 +536,7 @@ complete -c freehold -n "__fish_freehold_using_subcommand host; and __fish_seen_
 complete -c freehold -n "__fish_freehold_using_subcommand host; and __fish_seen_subcommand_from help" -f -a "show" -d 'Show a host'
 complete -c freehold -n "__fish_freehold_using_subcommand host; and __fish_seen_subcommand_from help" -f -a "drain" -d 'Move everything off a host, replacements first'
 complete -c freehold -n "__fish_freehold_using_subcommand host; and __fish_seen_subcommand_from help" -f -a "undrain" -d 'Let a host take instances again'
+complete -c freehold -n "__fish_freehold_using_subcommand host; and __fish_seen_subcommand_from help" -f -a "remove" -d 'Remove a host for good: drained before, or taken for dead'
 complete -c freehold -n "__fish_freehold_using_subcommand host; and __fish_seen_subcommand_from help" -f -a "token" -d 'Make, list and revoke tokens with which machines join'
 complete -c freehold -n "__fish_freehold_using_subcommand host; and __fish_seen_subcommand_from help" -f -a "label" -d 'Change labels of a host'
 complete -c freehold -n "__fish_freehold_using_subcommand host; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
@@ -589,32 +623,35 @@ complete -c freehold -n "__fish_freehold_using_subcommand store; and __fish_seen
 complete -c freehold -n "__fish_freehold_using_subcommand store; and __fish_seen_subcommand_from move" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c freehold -n "__fish_freehold_using_subcommand store; and __fish_seen_subcommand_from help" -f -a "move" -d 'Move the state from one machine\'s SQLite into etcd, or back'
 complete -c freehold -n "__fish_freehold_using_subcommand store; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c freehold -n "__fish_freehold_using_subcommand lab; and not __fish_seen_subcommand_from up status kill freeze thaw restart cut loss heal migrate shell run env down help" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and not __fish_seen_subcommand_from up status kill freeze thaw restart cut loss delay heal migrate clock shell run env down help" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
 json\t'The API\'s own field names; a list is an array'
 yaml\t'The same as YAML'"
-complete -c freehold -n "__fish_freehold_using_subcommand lab; and not __fish_seen_subcommand_from up status kill freeze thaw restart cut loss heal migrate shell run env down help" -l context -d 'The context of the configuration file to use' -r
-complete -c freehold -n "__fish_freehold_using_subcommand lab; and not __fish_seen_subcommand_from up status kill freeze thaw restart cut loss heal migrate shell run env down help" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c freehold -n "__fish_freehold_using_subcommand lab; and not __fish_seen_subcommand_from up status kill freeze thaw restart cut loss heal migrate shell run env down help" -f -a "up" -d 'Make a lab and start its machines'
-complete -c freehold -n "__fish_freehold_using_subcommand lab; and not __fish_seen_subcommand_from up status kill freeze thaw restart cut loss heal migrate shell run env down help" -f -a "status" -d 'List the machines of a lab'
-complete -c freehold -n "__fish_freehold_using_subcommand lab; and not __fish_seen_subcommand_from up status kill freeze thaw restart cut loss heal migrate shell run env down help" -f -a "kill" -d 'Kill machines as by power loss, or processes'
-complete -c freehold -n "__fish_freehold_using_subcommand lab; and not __fish_seen_subcommand_from up status kill freeze thaw restart cut loss heal migrate shell run env down help" -f -a "freeze" -d 'Stop machines or processes where they are'
-complete -c freehold -n "__fish_freehold_using_subcommand lab; and not __fish_seen_subcommand_from up status kill freeze thaw restart cut loss heal migrate shell run env down help" -f -a "thaw" -d 'Let what is frozen go on'
-complete -c freehold -n "__fish_freehold_using_subcommand lab; and not __fish_seen_subcommand_from up status kill freeze thaw restart cut loss heal migrate shell run env down help" -f -a "restart" -d 'Start what is dead; a machine that runs is killed before'
-complete -c freehold -n "__fish_freehold_using_subcommand lab; and not __fish_seen_subcommand_from up status kill freeze thaw restart cut loss heal migrate shell run env down help" -f -a "cut" -d 'Cut the links between two machines'
-complete -c freehold -n "__fish_freehold_using_subcommand lab; and not __fish_seen_subcommand_from up status kill freeze thaw restart cut loss heal migrate shell run env down help" -f -a "loss" -d 'Lose packets at random between two machines'
-complete -c freehold -n "__fish_freehold_using_subcommand lab; and not __fish_seen_subcommand_from up status kill freeze thaw restart cut loss heal migrate shell run env down help" -f -a "heal" -d 'End all cuts and losses'
-complete -c freehold -n "__fish_freehold_using_subcommand lab; and not __fish_seen_subcommand_from up status kill freeze thaw restart cut loss heal migrate shell run env down help" -f -a "migrate" -d 'Move a machine to another hypervisor while it runs'
-complete -c freehold -n "__fish_freehold_using_subcommand lab; and not __fish_seen_subcommand_from up status kill freeze thaw restart cut loss heal migrate shell run env down help" -f -a "shell" -d 'Run a shell, or a command, on a machine'
-complete -c freehold -n "__fish_freehold_using_subcommand lab; and not __fish_seen_subcommand_from up status kill freeze thaw restart cut loss heal migrate shell run env down help" -f -a "run" -d 'Run a command as an outside client on the lab\'s network'
-complete -c freehold -n "__fish_freehold_using_subcommand lab; and not __fish_seen_subcommand_from up status kill freeze thaw restart cut loss heal migrate shell run env down help" -f -a "env" -d 'Print what a shell needs to reach the lab\'s cluster from this machine'
-complete -c freehold -n "__fish_freehold_using_subcommand lab; and not __fish_seen_subcommand_from up status kill freeze thaw restart cut loss heal migrate shell run env down help" -f -a "down" -d 'Remove a lab with everything that runs in it'
-complete -c freehold -n "__fish_freehold_using_subcommand lab; and not __fish_seen_subcommand_from up status kill freeze thaw restart cut loss heal migrate shell run env down help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and not __fish_seen_subcommand_from up status kill freeze thaw restart cut loss delay heal migrate clock shell run env down help" -l context -d 'The context of the configuration file to use' -r
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and not __fish_seen_subcommand_from up status kill freeze thaw restart cut loss delay heal migrate clock shell run env down help" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and not __fish_seen_subcommand_from up status kill freeze thaw restart cut loss delay heal migrate clock shell run env down help" -f -a "up" -d 'Make a lab and start its machines'
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and not __fish_seen_subcommand_from up status kill freeze thaw restart cut loss delay heal migrate clock shell run env down help" -f -a "status" -d 'List the machines of a lab'
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and not __fish_seen_subcommand_from up status kill freeze thaw restart cut loss delay heal migrate clock shell run env down help" -f -a "kill" -d 'Kill machines as by power loss, or processes'
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and not __fish_seen_subcommand_from up status kill freeze thaw restart cut loss delay heal migrate clock shell run env down help" -f -a "freeze" -d 'Stop machines or processes where they are'
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and not __fish_seen_subcommand_from up status kill freeze thaw restart cut loss delay heal migrate clock shell run env down help" -f -a "thaw" -d 'Let what is frozen go on'
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and not __fish_seen_subcommand_from up status kill freeze thaw restart cut loss delay heal migrate clock shell run env down help" -f -a "restart" -d 'Start what is dead; a machine that runs is killed before'
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and not __fish_seen_subcommand_from up status kill freeze thaw restart cut loss delay heal migrate clock shell run env down help" -f -a "cut" -d 'Cut the links between two machines'
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and not __fish_seen_subcommand_from up status kill freeze thaw restart cut loss delay heal migrate clock shell run env down help" -f -a "loss" -d 'Lose packets at random between two machines'
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and not __fish_seen_subcommand_from up status kill freeze thaw restart cut loss delay heal migrate clock shell run env down help" -f -a "delay" -d 'Hold back what machines send to each other'
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and not __fish_seen_subcommand_from up status kill freeze thaw restart cut loss delay heal migrate clock shell run env down help" -f -a "heal" -d 'End all cuts, losses and delays'
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and not __fish_seen_subcommand_from up status kill freeze thaw restart cut loss delay heal migrate clock shell run env down help" -f -a "migrate" -d 'Move a machine to another hypervisor while it runs'
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and not __fish_seen_subcommand_from up status kill freeze thaw restart cut loss delay heal migrate clock shell run env down help" -f -a "clock" -d 'Set a machine\'s clock wrong, or right again with 0s'
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and not __fish_seen_subcommand_from up status kill freeze thaw restart cut loss delay heal migrate clock shell run env down help" -f -a "shell" -d 'Run a shell, or a command, on a machine'
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and not __fish_seen_subcommand_from up status kill freeze thaw restart cut loss delay heal migrate clock shell run env down help" -f -a "run" -d 'Run a command as an outside client on the lab\'s network'
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and not __fish_seen_subcommand_from up status kill freeze thaw restart cut loss delay heal migrate clock shell run env down help" -f -a "env" -d 'Print what a shell needs to reach the lab\'s cluster from this machine'
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and not __fish_seen_subcommand_from up status kill freeze thaw restart cut loss delay heal migrate clock shell run env down help" -f -a "down" -d 'Remove a lab with everything that runs in it'
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and not __fish_seen_subcommand_from up status kill freeze thaw restart cut loss delay heal migrate clock shell run env down help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from up" -l base -d 'Where labs are kept' -r -F
 complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from up" -l lab -d 'The lab' -r
-complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from up" -l servers -d 'Servers' -r
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from up" -l servers -d 'Servers; several keep their state in an etcd of their own, which must be installed' -r
 complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from up" -l hosts -d 'Hosts' -r
 complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from up" -l hypervisors -d 'Hypervisors that the hosts are spread over' -r
 complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from up" -l racks -d 'Racks that the hypervisors are spread over' -r
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from up" -l clock-offset -d 'A machine whose clock is wrong, e.g. host-2=-1h; may be repeated' -r
 complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from up" -l cpus -d 'Processors of each machine [default: all of this one]' -r
 complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from up" -l memory -d 'Memory of each machine' -r
 complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from up" -l range -d 'The machines\' addresses, a /24; seen inside the lab only' -r
@@ -623,6 +660,7 @@ json\t'The API\'s own field names; a list is an array'
 yaml\t'The same as YAML'"
 complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from up" -l context -d 'The context of the configuration file to use' -r
 complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from up" -l servers-apart -d 'Give servers machines of their own'
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from up" -l bare -d 'Start machines alone, without anything of Freehold on them'
 complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from up" -l no-wait -d 'Do not wait until all hosts are connected'
 complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from up" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from status" -l base -d 'Where labs are kept' -r -F
@@ -676,6 +714,14 @@ yaml\t'The same as YAML'"
 complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from loss" -l context -d 'The context of the configuration file to use' -r
 complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from loss" -l one-way -d 'Only packets from the first to the second'
 complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from loss" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from delay" -l base -d 'Where labs are kept' -r -F
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from delay" -l lab -d 'The lab' -r
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from delay" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
+json\t'The API\'s own field names; a list is an array'
+yaml\t'The same as YAML'"
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from delay" -l context -d 'The context of the configuration file to use' -r
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from delay" -l one-way -d 'Only packets from the first to the second'
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from delay" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from heal" -l base -d 'Where labs are kept' -r -F
 complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from heal" -l lab -d 'The lab' -r
 complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from heal" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
@@ -690,6 +736,13 @@ json\t'The API\'s own field names; a list is an array'
 yaml\t'The same as YAML'"
 complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from migrate" -l context -d 'The context of the configuration file to use' -r
 complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from migrate" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from clock" -l base -d 'Where labs are kept' -r -F
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from clock" -l lab -d 'The lab' -r
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from clock" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
+json\t'The API\'s own field names; a list is an array'
+yaml\t'The same as YAML'"
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from clock" -l context -d 'The context of the configuration file to use' -r
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from clock" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from shell" -l base -d 'Where labs are kept' -r -F
 complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from shell" -l lab -d 'The lab' -r
 complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from shell" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
@@ -726,44 +779,92 @@ complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_s
 complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from help" -f -a "restart" -d 'Start what is dead; a machine that runs is killed before'
 complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from help" -f -a "cut" -d 'Cut the links between two machines'
 complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from help" -f -a "loss" -d 'Lose packets at random between two machines'
-complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from help" -f -a "heal" -d 'End all cuts and losses'
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from help" -f -a "delay" -d 'Hold back what machines send to each other'
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from help" -f -a "heal" -d 'End all cuts, losses and delays'
 complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from help" -f -a "migrate" -d 'Move a machine to another hypervisor while it runs'
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from help" -f -a "clock" -d 'Set a machine\'s clock wrong, or right again with 0s'
 complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from help" -f -a "shell" -d 'Run a shell, or a command, on a machine'
 complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from help" -f -a "run" -d 'Run a command as an outside client on the lab\'s network'
 complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from help" -f -a "env" -d 'Print what a shell needs to reach the lab\'s cluster from this machine'
 complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from help" -f -a "down" -d 'Remove a lab with everything that runs in it'
 complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c freehold -n "__fish_freehold_using_subcommand server" -l join -d 'Join the cluster of these servers' -r
-complete -c freehold -n "__fish_freehold_using_subcommand server" -l token -d 'The join token; see: freehold host token --server' -r
-complete -c freehold -n "__fish_freehold_using_subcommand server" -l token-file -d 'The file that the join token is in' -r -F
-complete -c freehold -n "__fish_freehold_using_subcommand server" -l etcd-client -d 'Where its etcd serves other servers [default: port 2379 beside --api]' -r
-complete -c freehold -n "__fish_freehold_using_subcommand server" -l etcd-peer -d 'Where its etcd serves other members [default: port 2380 beside --api]' -r
-complete -c freehold -n "__fish_freehold_using_subcommand server" -l etcd-binary -d 'The etcd program [default: that of the path]' -r -F
-complete -c freehold -n "__fish_freehold_using_subcommand server" -l api-host -d 'Another name or address by which clients reach the API; may be repeated' -r
-complete -c freehold -n "__fish_freehold_using_subcommand server" -l data -d 'Its directory: state, images, master key' -r -F
-complete -c freehold -n "__fish_freehold_using_subcommand server" -l cluster -d 'The cluster\'s name [default: freehold]' -r
-complete -c freehold -n "__fish_freehold_using_subcommand server" -l name -d 'Its own name' -r
-complete -c freehold -n "__fish_freehold_using_subcommand server" -l address -d 'Where agents, other servers and users reach it [default: that of --api]' -r
-complete -c freehold -n "__fish_freehold_using_subcommand server" -l api -d 'Where the API, the image registry and the agents\' streams are served' -r
-complete -c freehold -n "__fish_freehold_using_subcommand server" -l certificate -d 'Its certificate, PEM' -r -F
-complete -c freehold -n "__fish_freehold_using_subcommand server" -l key -d 'That certificate\'s key, PEM' -r -F
-complete -c freehold -n "__fish_freehold_using_subcommand server" -l authorities -d 'The cluster\'s authorities, PEM' -r -F
-complete -c freehold -n "__fish_freehold_using_subcommand server" -l authority -d 'The directory of the authority\'s certificate and key; without it nobody can join here' -r -F
-complete -c freehold -n "__fish_freehold_using_subcommand server" -l admin-token -d 'Where the first admin\'s token is written when there is none' -r -F
-complete -c freehold -n "__fish_freehold_using_subcommand server" -l instance-range -d 'Where instances\' addresses come from; each host has a /24 of it' -r
-complete -c freehold -n "__fish_freehold_using_subcommand server" -l service-range -d 'Where service addresses come from' -r
-complete -c freehold -n "__fish_freehold_using_subcommand server" -l https-port -d 'The port of https as clients see it, when it is not 443' -r
-complete -c freehold -n "__fish_freehold_using_subcommand server" -l etcd -d 'Keep the state in this etcd instead of SQLite: its members\' addresses for clients' -r
-complete -c freehold -n "__fish_freehold_using_subcommand server" -l supervised-by -d 'End when this process does' -r
-complete -c freehold -n "__fish_freehold_using_subcommand server" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
+complete -c freehold -n "__fish_freehold_using_subcommand net; and not __fish_seen_subcommand_from doctor help" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
 json\t'The API\'s own field names; a list is an array'
 yaml\t'The same as YAML'"
-complete -c freehold -n "__fish_freehold_using_subcommand server" -l context -d 'The context of the configuration file to use' -r
-complete -c freehold -n "__fish_freehold_using_subcommand server" -l init -d 'Begin a new cluster with this server'
-complete -c freehold -n "__fish_freehold_using_subcommand server" -l replace -d 'Take the place of the server with this name, which is dead; an operator must have said so'
-complete -c freehold -n "__fish_freehold_using_subcommand server" -l begin-only -d 'Begin or join and end, without running'
-complete -c freehold -n "__fish_freehold_using_subcommand server" -l print-unit -d 'Print a unit for systemd and end'
-complete -c freehold -n "__fish_freehold_using_subcommand server" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c freehold -n "__fish_freehold_using_subcommand net; and not __fish_seen_subcommand_from doctor help" -l context -d 'The context of the configuration file to use' -r
+complete -c freehold -n "__fish_freehold_using_subcommand net; and not __fish_seen_subcommand_from doctor help" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c freehold -n "__fish_freehold_using_subcommand net; and not __fish_seen_subcommand_from doctor help" -f -a "doctor" -d 'Find machines that do not hear each other, although servers hear them'
+complete -c freehold -n "__fish_freehold_using_subcommand net; and not __fish_seen_subcommand_from doctor help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c freehold -n "__fish_freehold_using_subcommand net; and __fish_seen_subcommand_from doctor" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
+json\t'The API\'s own field names; a list is an array'
+yaml\t'The same as YAML'"
+complete -c freehold -n "__fish_freehold_using_subcommand net; and __fish_seen_subcommand_from doctor" -l context -d 'The context of the configuration file to use' -r
+complete -c freehold -n "__fish_freehold_using_subcommand net; and __fish_seen_subcommand_from doctor" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c freehold -n "__fish_freehold_using_subcommand net; and __fish_seen_subcommand_from help" -f -a "doctor" -d 'Find machines that do not hear each other, although servers hear them'
+complete -c freehold -n "__fish_freehold_using_subcommand net; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c freehold -n "__fish_freehold_using_subcommand safe-mode; and not __fish_seen_subcommand_from status accept help" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
+json\t'The API\'s own field names; a list is an array'
+yaml\t'The same as YAML'"
+complete -c freehold -n "__fish_freehold_using_subcommand safe-mode; and not __fish_seen_subcommand_from status accept help" -l context -d 'The context of the configuration file to use' -r
+complete -c freehold -n "__fish_freehold_using_subcommand safe-mode; and not __fish_seen_subcommand_from status accept help" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c freehold -n "__fish_freehold_using_subcommand safe-mode; and not __fish_seen_subcommand_from status accept help" -f -a "status" -d 'Show whether it is in force, and why'
+complete -c freehold -n "__fish_freehold_using_subcommand safe-mode; and not __fish_seen_subcommand_from status accept help" -f -a "accept" -d 'Accept what was lost: replacements go on unpaced'
+complete -c freehold -n "__fish_freehold_using_subcommand safe-mode; and not __fish_seen_subcommand_from status accept help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c freehold -n "__fish_freehold_using_subcommand safe-mode; and __fish_seen_subcommand_from status" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
+json\t'The API\'s own field names; a list is an array'
+yaml\t'The same as YAML'"
+complete -c freehold -n "__fish_freehold_using_subcommand safe-mode; and __fish_seen_subcommand_from status" -l context -d 'The context of the configuration file to use' -r
+complete -c freehold -n "__fish_freehold_using_subcommand safe-mode; and __fish_seen_subcommand_from status" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c freehold -n "__fish_freehold_using_subcommand safe-mode; and __fish_seen_subcommand_from accept" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
+json\t'The API\'s own field names; a list is an array'
+yaml\t'The same as YAML'"
+complete -c freehold -n "__fish_freehold_using_subcommand safe-mode; and __fish_seen_subcommand_from accept" -l context -d 'The context of the configuration file to use' -r
+complete -c freehold -n "__fish_freehold_using_subcommand safe-mode; and __fish_seen_subcommand_from accept" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c freehold -n "__fish_freehold_using_subcommand safe-mode; and __fish_seen_subcommand_from help" -f -a "status" -d 'Show whether it is in force, and why'
+complete -c freehold -n "__fish_freehold_using_subcommand safe-mode; and __fish_seen_subcommand_from help" -f -a "accept" -d 'Accept what was lost: replacements go on unpaced'
+complete -c freehold -n "__fish_freehold_using_subcommand safe-mode; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c freehold -n "__fish_freehold_using_subcommand server; and not __fish_seen_subcommand_from list help" -l join -d 'Join the cluster of these servers' -r
+complete -c freehold -n "__fish_freehold_using_subcommand server; and not __fish_seen_subcommand_from list help" -l token -d 'The join token; see: freehold host token --server' -r
+complete -c freehold -n "__fish_freehold_using_subcommand server; and not __fish_seen_subcommand_from list help" -l token-file -d 'The file that the join token is in' -r -F
+complete -c freehold -n "__fish_freehold_using_subcommand server; and not __fish_seen_subcommand_from list help" -l etcd-client -d 'Where its etcd serves other servers [default: port 2379 beside --api]' -r
+complete -c freehold -n "__fish_freehold_using_subcommand server; and not __fish_seen_subcommand_from list help" -l etcd-peer -d 'Where its etcd serves other members [default: port 2380 beside --api]' -r
+complete -c freehold -n "__fish_freehold_using_subcommand server; and not __fish_seen_subcommand_from list help" -l etcd-binary -d 'The etcd program [default: that of the path]' -r -F
+complete -c freehold -n "__fish_freehold_using_subcommand server; and not __fish_seen_subcommand_from list help" -l api-host -d 'Another name or address by which clients reach the API; may be repeated' -r
+complete -c freehold -n "__fish_freehold_using_subcommand server; and not __fish_seen_subcommand_from list help" -l data -d 'Its directory: state, images, master key' -r -F
+complete -c freehold -n "__fish_freehold_using_subcommand server; and not __fish_seen_subcommand_from list help" -l cluster -d 'The cluster\'s name [default: freehold]' -r
+complete -c freehold -n "__fish_freehold_using_subcommand server; and not __fish_seen_subcommand_from list help" -l name -d 'Its own name' -r
+complete -c freehold -n "__fish_freehold_using_subcommand server; and not __fish_seen_subcommand_from list help" -l address -d 'Where agents, other servers and users reach it [default: that of --api]' -r
+complete -c freehold -n "__fish_freehold_using_subcommand server; and not __fish_seen_subcommand_from list help" -l domain -d 'The failure domain it stands in, outermost first, e.g. rack-3/hypervisor-12 [default: that of the host on its machine]' -r
+complete -c freehold -n "__fish_freehold_using_subcommand server; and not __fish_seen_subcommand_from list help" -l host -d 'The host that runs on the same machine, where the server\'s address is not the host\'s too: a server does not judge whether its own machine is alive' -r
+complete -c freehold -n "__fish_freehold_using_subcommand server; and not __fish_seen_subcommand_from list help" -l api -d 'Where the API, the image registry and the agents\' streams are served' -r
+complete -c freehold -n "__fish_freehold_using_subcommand server; and not __fish_seen_subcommand_from list help" -l certificate -d 'Its certificate, PEM' -r -F
+complete -c freehold -n "__fish_freehold_using_subcommand server; and not __fish_seen_subcommand_from list help" -l key -d 'That certificate\'s key, PEM' -r -F
+complete -c freehold -n "__fish_freehold_using_subcommand server; and not __fish_seen_subcommand_from list help" -l authorities -d 'The cluster\'s authorities, PEM' -r -F
+complete -c freehold -n "__fish_freehold_using_subcommand server; and not __fish_seen_subcommand_from list help" -l authority -d 'The directory of the authority\'s certificate and key; without it nobody can join here' -r -F
+complete -c freehold -n "__fish_freehold_using_subcommand server; and not __fish_seen_subcommand_from list help" -l admin-token -d 'Where the first admin\'s token is written when there is none' -r -F
+complete -c freehold -n "__fish_freehold_using_subcommand server; and not __fish_seen_subcommand_from list help" -l instance-range -d 'Where instances\' addresses come from; each host has a /24 of it' -r
+complete -c freehold -n "__fish_freehold_using_subcommand server; and not __fish_seen_subcommand_from list help" -l service-range -d 'Where service addresses come from' -r
+complete -c freehold -n "__fish_freehold_using_subcommand server; and not __fish_seen_subcommand_from list help" -l https-port -d 'The port of https as clients see it, when it is not 443' -r
+complete -c freehold -n "__fish_freehold_using_subcommand server; and not __fish_seen_subcommand_from list help" -l etcd -d 'Keep the state in this etcd instead of SQLite: its members\' addresses for clients' -r
+complete -c freehold -n "__fish_freehold_using_subcommand server; and not __fish_seen_subcommand_from list help" -l supervised-by -d 'End when this process does' -r
+complete -c freehold -n "__fish_freehold_using_subcommand server; and not __fish_seen_subcommand_from list help" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
+json\t'The API\'s own field names; a list is an array'
+yaml\t'The same as YAML'"
+complete -c freehold -n "__fish_freehold_using_subcommand server; and not __fish_seen_subcommand_from list help" -l context -d 'The context of the configuration file to use' -r
+complete -c freehold -n "__fish_freehold_using_subcommand server; and not __fish_seen_subcommand_from list help" -l init -d 'Begin a new cluster with this server'
+complete -c freehold -n "__fish_freehold_using_subcommand server; and not __fish_seen_subcommand_from list help" -l replace -d 'Take the place of the server with this name, which is dead; an operator must have said so'
+complete -c freehold -n "__fish_freehold_using_subcommand server; and not __fish_seen_subcommand_from list help" -l begin-only -d 'Begin or join and end, without running'
+complete -c freehold -n "__fish_freehold_using_subcommand server; and not __fish_seen_subcommand_from list help" -l print-unit -d 'Print a unit for systemd and end'
+complete -c freehold -n "__fish_freehold_using_subcommand server; and not __fish_seen_subcommand_from list help" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c freehold -n "__fish_freehold_using_subcommand server; and not __fish_seen_subcommand_from list help" -f -a "list" -d 'List servers: which one leads, how its store is, and whom each hears'
+complete -c freehold -n "__fish_freehold_using_subcommand server; and not __fish_seen_subcommand_from list help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c freehold -n "__fish_freehold_using_subcommand server; and __fish_seen_subcommand_from list" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
+json\t'The API\'s own field names; a list is an array'
+yaml\t'The same as YAML'"
+complete -c freehold -n "__fish_freehold_using_subcommand server; and __fish_seen_subcommand_from list" -l context -d 'The context of the configuration file to use' -r
+complete -c freehold -n "__fish_freehold_using_subcommand server; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c freehold -n "__fish_freehold_using_subcommand server; and __fish_seen_subcommand_from help" -f -a "list" -d 'List servers: which one leads, how its store is, and whom each hears'
+complete -c freehold -n "__fish_freehold_using_subcommand server; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c freehold -n "__fish_freehold_using_subcommand agent" -l join -d 'Join the cluster of these servers' -r
 complete -c freehold -n "__fish_freehold_using_subcommand agent" -l token -d 'The join token; see: freehold host token' -r
 complete -c freehold -n "__fish_freehold_using_subcommand agent" -l token-file -d 'The file that the join token is in' -r -F
@@ -779,20 +880,26 @@ complete -c freehold -n "__fish_freehold_using_subcommand agent" -l certificate 
 complete -c freehold -n "__fish_freehold_using_subcommand agent" -l key -d 'That certificate\'s key, PEM' -r -F
 complete -c freehold -n "__fish_freehold_using_subcommand agent" -l subnet -d 'The addresses of this host\'s instances, a /24' -r
 complete -c freehold -n "__fish_freehold_using_subcommand agent" -l domain -d 'The failure domain it stands in, outermost first, e.g. rack-3/hypervisor-12' -r
+complete -c freehold -n "__fish_freehold_using_subcommand agent" -l domain-command -d 'A command that prints that, run by sh at the start and again and again, where it may change; see contrib/domain for vSphere, Proxmox and libvirt' -r
+complete -c freehold -n "__fish_freehold_using_subcommand agent" -l domain-every -d 'How often that command is run [default: 30s]' -r
+complete -c freehold -n "__fish_freehold_using_subcommand agent" -l domain-within -d 'How long that command may take [default: 10s]' -r
 complete -c freehold -n "__fish_freehold_using_subcommand agent" -l address -d 'Where other hosts reach it' -r
 complete -c freehold -n "__fish_freehold_using_subcommand agent" -l overlay -d 'How packets go to other hosts\' instances: auto (direct on a common segment), vxlan or direct; the same on all hosts' -r
-complete -c freehold -n "__fish_freehold_using_subcommand agent" -l overlay-port -d 'The UDP port of the tunnel between hosts; the same on all hosts' -r
-complete -c freehold -n "__fish_freehold_using_subcommand agent" -l vip-port -d 'The UDP port of adverts between ingress hosts; the same on all hosts' -r
-complete -c freehold -n "__fish_freehold_using_subcommand agent" -l probe-port -d 'The UDP port on which hosts probe each other; the same on all hosts' -r
+complete -c freehold -n "__fish_freehold_using_subcommand agent" -l overlay-port -d 'The UDP port of the tunnel between hosts; the same on all hosts [default: 4789]' -r
+complete -c freehold -n "__fish_freehold_using_subcommand agent" -l vip-port -d 'The UDP port of adverts between ingress hosts; the same on all hosts [default: 7445]' -r
+complete -c freehold -n "__fish_freehold_using_subcommand agent" -l probe-port -d 'The UDP port on which hosts probe each other; the same on all hosts [default: 7444]' -r
 complete -c freehold -n "__fish_freehold_using_subcommand agent" -l instance-range -d 'The addresses of all instances of the cluster' -r
 complete -c freehold -n "__fish_freehold_using_subcommand agent" -l service-range -d 'The addresses of services' -r
 complete -c freehold -n "__fish_freehold_using_subcommand agent" -l http -d 'Where the ingress serves plain HTTP' -r
 complete -c freehold -n "__fish_freehold_using_subcommand agent" -l https -d 'Where the ingress serves TLS' -r
+complete -c freehold -n "__fish_freehold_using_subcommand agent" -l api-port -d 'The port on which virtual addresses answer for the API of any server [default: 7443]' -r
+complete -c freehold -n "__fish_freehold_using_subcommand agent" -l api -d 'Answer for the API of any server at this address too, on a host that runs no server' -r
 complete -c freehold -n "__fish_freehold_using_subcommand agent" -l supervised-by -d 'End when this process does' -r
 complete -c freehold -n "__fish_freehold_using_subcommand agent" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
 json\t'The API\'s own field names; a list is an array'
 yaml\t'The same as YAML'"
 complete -c freehold -n "__fish_freehold_using_subcommand agent" -l context -d 'The context of the configuration file to use' -r
+complete -c freehold -n "__fish_freehold_using_subcommand agent" -l ingress -d 'Serve the ingress: the same as --label ingress=true'
 complete -c freehold -n "__fish_freehold_using_subcommand agent" -l replace -d 'Take the place of the host with this name; an operator must have said so too'
 complete -c freehold -n "__fish_freehold_using_subcommand agent" -l join-only -d 'Join and end, without running'
 complete -c freehold -n "__fish_freehold_using_subcommand agent" -l print-unit -d 'Print a unit for systemd and end'
@@ -822,6 +929,13 @@ json\t'The API\'s own field names; a list is an array'
 yaml\t'The same as YAML'"
 complete -c freehold -n "__fish_freehold_using_subcommand lab-door" -l context -d 'The context of the configuration file to use' -r
 complete -c freehold -n "__fish_freehold_using_subcommand lab-door" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c freehold -n "__fish_freehold_using_subcommand lab-relay" -l base -d 'Where labs are kept' -r -F
+complete -c freehold -n "__fish_freehold_using_subcommand lab-relay" -l lab -d 'The lab' -r
+complete -c freehold -n "__fish_freehold_using_subcommand lab-relay" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
+json\t'The API\'s own field names; a list is an array'
+yaml\t'The same as YAML'"
+complete -c freehold -n "__fish_freehold_using_subcommand lab-relay" -l context -d 'The context of the configuration file to use' -r
+complete -c freehold -n "__fish_freehold_using_subcommand lab-relay" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c freehold -n "__fish_freehold_using_subcommand completions" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
 json\t'The API\'s own field names; a list is an array'
 yaml\t'The same as YAML'"
@@ -866,41 +980,44 @@ complete -c freehold -n "__fish_freehold_using_subcommand gen; and __fish_seen_s
 complete -c freehold -n "__fish_freehold_using_subcommand gen; and __fish_seen_subcommand_from help" -f -a "schema" -d 'The JSON schema of manifests'
 complete -c freehold -n "__fish_freehold_using_subcommand gen; and __fish_seen_subcommand_from help" -f -a "cli" -d 'The reference of the command line'
 complete -c freehold -n "__fish_freehold_using_subcommand gen; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore store lab server agent proxy lab-init lab-door completions version exit-codes gen help" -f -a "up" -d 'Run server, agent and ingress on this machine'
-complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore store lab server agent proxy lab-init lab-door completions version exit-codes gen help" -f -a "login" -d 'Keep how to reach a cluster'
-complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore store lab server agent proxy lab-init lab-door completions version exit-codes gen help" -f -a "check" -d 'Judge a manifest without a cluster'
-complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore store lab server agent proxy lab-init lab-door completions version exit-codes gen help" -f -a "deploy" -d 'Make a release of a manifest and an image, and roll it out'
-complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore store lab server agent proxy lab-init lab-door completions version exit-codes gen help" -f -a "promote" -d 'Roll out in the next environment what runs completely in this one'
-complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore store lab server agent proxy lab-init lab-door completions version exit-codes gen help" -f -a "rollback" -d 'Roll out an earlier release'
-complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore store lab server agent proxy lab-init lab-door completions version exit-codes gen help" -f -a "status" -d 'Show how apps are'
-complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore store lab server agent proxy lab-init lab-door completions version exit-codes gen help" -f -a "ps" -d 'List instances'
-complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore store lab server agent proxy lab-init lab-door completions version exit-codes gen help" -f -a "logs" -d 'Show what instances write, live and after their death'
-complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore store lab server agent proxy lab-init lab-door completions version exit-codes gen help" -f -a "image" -d 'Images on this machine and in the cluster\'s own registry'
-complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore store lab server agent proxy lab-init lab-door completions version exit-codes gen help" -f -a "app" -d 'Apps are named workloads of a team'
-complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore store lab server agent proxy lab-init lab-door completions version exit-codes gen help" -f -a "release" -d 'Releases: an image and a manifest, numbered per app, never changed'
-complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore store lab server agent proxy lab-init lab-door completions version exit-codes gen help" -f -a "env" -d 'Environments: the stages of the pipeline'
-complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore store lab server agent proxy lab-init lab-door completions version exit-codes gen help" -f -a "route" -d 'Routes: public names and ports'
-complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore store lab server agent proxy lab-init lab-door completions version exit-codes gen help" -f -a "secret" -d 'Secrets: values that apps get in their environment'
-complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore store lab server agent proxy lab-init lab-door completions version exit-codes gen help" -f -a "cert" -d 'Certificates that the ingress serves'
-complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore store lab server agent proxy lab-init lab-door completions version exit-codes gen help" -f -a "team" -d 'Teams own apps'
-complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore store lab server agent proxy lab-init lab-door completions version exit-codes gen help" -f -a "token" -d 'Tokens let users and machines in'
-complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore store lab server agent proxy lab-init lab-door completions version exit-codes gen help" -f -a "host" -d 'Hosts: the machines that run instances'
-complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore store lab server agent proxy lab-init lab-door completions version exit-codes gen help" -f -a "registry" -d 'Image registries off the cluster'
-complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore store lab server agent proxy lab-init lab-door completions version exit-codes gen help" -f -a "event" -d 'Events: what the platform did and why'
-complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore store lab server agent proxy lab-init lab-door completions version exit-codes gen help" -f -a "backup" -d 'Write a backup of the cluster\'s state'
-complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore store lab server agent proxy lab-init lab-door completions version exit-codes gen help" -f -a "restore" -d 'Restore a backup into an empty data directory'
-complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore store lab server agent proxy lab-init lab-door completions version exit-codes gen help" -f -a "store" -d 'Where the cluster\'s state is kept'
-complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore store lab server agent proxy lab-init lab-door completions version exit-codes gen help" -f -a "lab" -d 'Rehearse on a cluster of many machines inside this one'
-complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore store lab server agent proxy lab-init lab-door completions version exit-codes gen help" -f -a "server" -d 'Run a server of the control plane'
-complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore store lab server agent proxy lab-init lab-door completions version exit-codes gen help" -f -a "agent" -d 'Run the agent of a host'
-complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore store lab server agent proxy lab-init lab-door completions version exit-codes gen help" -f -a "proxy" -d 'Run the ingress'
-complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore store lab server agent proxy lab-init lab-door completions version exit-codes gen help" -f -a "lab-init" -d 'A machine\'s first process'
-complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore store lab server agent proxy lab-init lab-door completions version exit-codes gen help" -f -a "lab-door" -d 'The way in from this machine'
-complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore store lab server agent proxy lab-init lab-door completions version exit-codes gen help" -f -a "completions" -d 'Print completions for a shell'
-complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore store lab server agent proxy lab-init lab-door completions version exit-codes gen help" -f -a "version" -d 'Show the version of this binary and, where one is known, of the cluster'
-complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore store lab server agent proxy lab-init lab-door completions version exit-codes gen help" -f -a "exit-codes" -d 'List the exit codes'
-complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore store lab server agent proxy lab-init lab-door completions version exit-codes gen help" -f -a "gen" -d 'Print generated files'
-complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore store lab server agent proxy lab-init lab-door completions version exit-codes gen help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore store lab net safe-mode server agent proxy lab-init lab-door lab-relay completions version exit-codes gen help" -f -a "up" -d 'Run server, agent and ingress on this machine'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore store lab net safe-mode server agent proxy lab-init lab-door lab-relay completions version exit-codes gen help" -f -a "login" -d 'Keep how to reach a cluster'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore store lab net safe-mode server agent proxy lab-init lab-door lab-relay completions version exit-codes gen help" -f -a "check" -d 'Judge a manifest without a cluster'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore store lab net safe-mode server agent proxy lab-init lab-door lab-relay completions version exit-codes gen help" -f -a "deploy" -d 'Make a release of a manifest and an image, and roll it out'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore store lab net safe-mode server agent proxy lab-init lab-door lab-relay completions version exit-codes gen help" -f -a "promote" -d 'Roll out in the next environment what runs completely in this one'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore store lab net safe-mode server agent proxy lab-init lab-door lab-relay completions version exit-codes gen help" -f -a "rollback" -d 'Roll out an earlier release'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore store lab net safe-mode server agent proxy lab-init lab-door lab-relay completions version exit-codes gen help" -f -a "status" -d 'Show how apps are'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore store lab net safe-mode server agent proxy lab-init lab-door lab-relay completions version exit-codes gen help" -f -a "ps" -d 'List instances'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore store lab net safe-mode server agent proxy lab-init lab-door lab-relay completions version exit-codes gen help" -f -a "logs" -d 'Show what instances write, live and after their death'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore store lab net safe-mode server agent proxy lab-init lab-door lab-relay completions version exit-codes gen help" -f -a "image" -d 'Images on this machine and in the cluster\'s own registry'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore store lab net safe-mode server agent proxy lab-init lab-door lab-relay completions version exit-codes gen help" -f -a "app" -d 'Apps are named workloads of a team'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore store lab net safe-mode server agent proxy lab-init lab-door lab-relay completions version exit-codes gen help" -f -a "release" -d 'Releases: an image and a manifest, numbered per app, never changed'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore store lab net safe-mode server agent proxy lab-init lab-door lab-relay completions version exit-codes gen help" -f -a "env" -d 'Environments: the stages of the pipeline'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore store lab net safe-mode server agent proxy lab-init lab-door lab-relay completions version exit-codes gen help" -f -a "route" -d 'Routes: public names and ports'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore store lab net safe-mode server agent proxy lab-init lab-door lab-relay completions version exit-codes gen help" -f -a "secret" -d 'Secrets: values that apps get in their environment'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore store lab net safe-mode server agent proxy lab-init lab-door lab-relay completions version exit-codes gen help" -f -a "cert" -d 'Certificates that the ingress serves, and the cluster\'s own authority'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore store lab net safe-mode server agent proxy lab-init lab-door lab-relay completions version exit-codes gen help" -f -a "team" -d 'Teams own apps'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore store lab net safe-mode server agent proxy lab-init lab-door lab-relay completions version exit-codes gen help" -f -a "token" -d 'Tokens let users and machines in'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore store lab net safe-mode server agent proxy lab-init lab-door lab-relay completions version exit-codes gen help" -f -a "host" -d 'Hosts: the machines that run instances'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore store lab net safe-mode server agent proxy lab-init lab-door lab-relay completions version exit-codes gen help" -f -a "registry" -d 'Image registries off the cluster'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore store lab net safe-mode server agent proxy lab-init lab-door lab-relay completions version exit-codes gen help" -f -a "event" -d 'Events: what the platform did and why'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore store lab net safe-mode server agent proxy lab-init lab-door lab-relay completions version exit-codes gen help" -f -a "backup" -d 'Write a backup of the cluster\'s state'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore store lab net safe-mode server agent proxy lab-init lab-door lab-relay completions version exit-codes gen help" -f -a "restore" -d 'Restore a backup into an empty data directory'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore store lab net safe-mode server agent proxy lab-init lab-door lab-relay completions version exit-codes gen help" -f -a "store" -d 'Where the cluster\'s state is kept'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore store lab net safe-mode server agent proxy lab-init lab-door lab-relay completions version exit-codes gen help" -f -a "lab" -d 'Rehearse on a cluster of many machines inside this one'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore store lab net safe-mode server agent proxy lab-init lab-door lab-relay completions version exit-codes gen help" -f -a "net" -d 'The network between hosts'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore store lab net safe-mode server agent proxy lab-init lab-door lab-relay completions version exit-codes gen help" -f -a "safe-mode" -d 'Safe mode: when much is lost at once, replacements are paced'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore store lab net safe-mode server agent proxy lab-init lab-door lab-relay completions version exit-codes gen help" -f -a "server" -d 'Run a server of the control plane, or list all of a cluster\'s'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore store lab net safe-mode server agent proxy lab-init lab-door lab-relay completions version exit-codes gen help" -f -a "agent" -d 'Run the agent of a host'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore store lab net safe-mode server agent proxy lab-init lab-door lab-relay completions version exit-codes gen help" -f -a "proxy" -d 'Run the ingress'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore store lab net safe-mode server agent proxy lab-init lab-door lab-relay completions version exit-codes gen help" -f -a "lab-init" -d 'A machine\'s first process'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore store lab net safe-mode server agent proxy lab-init lab-door lab-relay completions version exit-codes gen help" -f -a "lab-door" -d 'The way in from this machine'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore store lab net safe-mode server agent proxy lab-init lab-door lab-relay completions version exit-codes gen help" -f -a "lab-relay" -d 'What makes links slow'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore store lab net safe-mode server agent proxy lab-init lab-door lab-relay completions version exit-codes gen help" -f -a "completions" -d 'Print completions for a shell'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore store lab net safe-mode server agent proxy lab-init lab-door lab-relay completions version exit-codes gen help" -f -a "version" -d 'Show the version of this binary and, where one is known, of the cluster'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore store lab net safe-mode server agent proxy lab-init lab-door lab-relay completions version exit-codes gen help" -f -a "exit-codes" -d 'List the exit codes'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore store lab net safe-mode server agent proxy lab-init lab-door lab-relay completions version exit-codes gen help" -f -a "gen" -d 'Print generated files'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and not __fish_seen_subcommand_from up login check deploy promote rollback status ps logs image app release env route secret cert team token host registry event backup restore store lab net safe-mode server agent proxy lab-init lab-door lab-relay completions version exit-codes gen help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_subcommand_from image" -f -a "build" -d 'Build an image from files, the same bytes from the same files each time'
 complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_subcommand_from image" -f -a "push" -d 'Push an image of this machine into the cluster\'s registry'
 complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_subcommand_from image" -f -a "pull" -d 'Pull an image of the cluster\'s registry to this machine'
@@ -918,13 +1035,15 @@ complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_
 complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_subcommand_from env" -f -a "show" -d 'Show an environment'
 complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_subcommand_from env" -f -a "apply" -d 'Make or change the environments of a TOML file'
 complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_subcommand_from env" -f -a "delete" -d 'Delete an environment in which nothing runs'
-complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_subcommand_from route" -f -a "list" -d 'List routes'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_subcommand_from route" -f -a "list" -d 'List routes, with the addresses that their names should stand for in DNS'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_subcommand_from route" -f -a "vip" -d 'Virtual addresses: each is held by one ingress host of its network at a time'
 complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_subcommand_from secret" -f -a "set" -d 'Set a secret; its value is read from standard input'
 complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_subcommand_from secret" -f -a "list" -d 'List secrets, without their values'
 complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_subcommand_from secret" -f -a "delete" -d 'Delete a secret'
 complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_subcommand_from cert" -f -a "set" -d 'Set a certificate; it is served at once'
 complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_subcommand_from cert" -f -a "list" -d 'List certificates, without keys'
 complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_subcommand_from cert" -f -a "delete" -d 'Delete a certificate'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_subcommand_from cert" -f -a "authority" -d 'The authority that signs the cluster\'s own certificates'
 complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_subcommand_from team" -f -a "list" -d 'List teams'
 complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_subcommand_from team" -f -a "create" -d 'Make a team'
 complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_subcommand_from team" -f -a "delete" -d 'Delete a team that owns no app'
@@ -935,6 +1054,7 @@ complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_
 complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_subcommand_from host" -f -a "show" -d 'Show a host'
 complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_subcommand_from host" -f -a "drain" -d 'Move everything off a host, replacements first'
 complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_subcommand_from host" -f -a "undrain" -d 'Let a host take instances again'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_subcommand_from host" -f -a "remove" -d 'Remove a host for good: drained before, or taken for dead'
 complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_subcommand_from host" -f -a "token" -d 'Make, list and revoke tokens with which machines join'
 complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_subcommand_from host" -f -a "label" -d 'Change labels of a host'
 complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_subcommand_from registry" -f -a "add" -d 'Say how to reach a registry; a registry that is known is changed'
@@ -950,12 +1070,18 @@ complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_
 complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_subcommand_from lab" -f -a "restart" -d 'Start what is dead; a machine that runs is killed before'
 complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_subcommand_from lab" -f -a "cut" -d 'Cut the links between two machines'
 complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_subcommand_from lab" -f -a "loss" -d 'Lose packets at random between two machines'
-complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_subcommand_from lab" -f -a "heal" -d 'End all cuts and losses'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_subcommand_from lab" -f -a "delay" -d 'Hold back what machines send to each other'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_subcommand_from lab" -f -a "heal" -d 'End all cuts, losses and delays'
 complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_subcommand_from lab" -f -a "migrate" -d 'Move a machine to another hypervisor while it runs'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_subcommand_from lab" -f -a "clock" -d 'Set a machine\'s clock wrong, or right again with 0s'
 complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_subcommand_from lab" -f -a "shell" -d 'Run a shell, or a command, on a machine'
 complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_subcommand_from lab" -f -a "run" -d 'Run a command as an outside client on the lab\'s network'
 complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_subcommand_from lab" -f -a "env" -d 'Print what a shell needs to reach the lab\'s cluster from this machine'
 complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_subcommand_from lab" -f -a "down" -d 'Remove a lab with everything that runs in it'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_subcommand_from net" -f -a "doctor" -d 'Find machines that do not hear each other, although servers hear them'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_subcommand_from safe-mode" -f -a "status" -d 'Show whether it is in force, and why'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_subcommand_from safe-mode" -f -a "accept" -d 'Accept what was lost: replacements go on unpaced'
+complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_subcommand_from server" -f -a "list" -d 'List servers: which one leads, how its store is, and whom each hears'
 complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_subcommand_from gen" -f -a "openapi" -d 'The OpenAPI document'
 complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_subcommand_from gen" -f -a "schema" -d 'The JSON schema of manifests'
 complete -c freehold -n "__fish_freehold_using_subcommand help; and __fish_seen_subcommand_from gen" -f -a "cli" -d 'The reference of the command line'
