@@ -7,6 +7,8 @@ mod capacity;
 mod clear;
 mod dispatch;
 mod domain;
+mod hands;
+mod hollow;
 mod identity;
 mod leave;
 mod options;
@@ -53,6 +55,8 @@ use leave::Leaving;
 use warm::Warming;
 
 pub use domain::{DomainCommand, DomainError, find_domain};
+pub use hands::{Supply, Ways};
+pub use hollow::{Ground, run_on};
 pub use options::{AgentError, Options};
 
 /// Documents of servers on their way: they are handed on at once.
@@ -195,7 +199,7 @@ impl Agent {
             images: images.clone(),
             network: network.clone(),
             paths: paths(options, data)?,
-            leases: Arc::new(Leases::new(runtime.clone())),
+            leases: Arc::new(Leases::new(runtime.clone(), options.clock.clone())),
             starts: Semaphore::new(Containers::starts_at_once()),
             prepared: Prepared::default(),
         });
@@ -241,8 +245,7 @@ impl Agent {
             vips,
             vip_addresses: watch::Sender::new(vip_addresses),
             vip_table: kept.vips.unwrap_or_default(),
-            images: images.clone(),
-            warming: warming.clone(),
+            supply: warming.clone(),
             leases: context.leases.clone(),
             dialer: Dialer::new(&authorities, identity.clone(), &options.clock)?,
             logs: data.logs(),

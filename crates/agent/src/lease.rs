@@ -12,11 +12,12 @@ use std::sync::Arc;
 
 use api::id::InstanceId;
 use api::lease::{LeaseAnswer, LeaseRequest, LeaseWish};
+use clock::Clock;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
 use crate::failure::told;
-use crate::runtime::{BoottimeMs, ContainerId, Runtime, RuntimeError};
+use crate::runtime::{BoottimeMs, ContainerId, HostRuntime, Runtime, RuntimeError};
 
 /// Requests whose answers are awaited; older ones are of no use any more.
 const AWAITED: usize = 16;
@@ -25,9 +26,22 @@ const AWAITED: usize = 16;
 /// milliseconds, seconds on a starved host, and the next answer comes within the second.
 const LEFT_TO_START_MS: u64 = 1500;
 
+/// Who ends containers at their deadlines.
+pub trait Shims: Send + Sync {
+    /// Begins to move deadlines; never to an earlier time.
+    fn renew(self: Arc<Self>, containers: Vec<ContainerId>, until: BoottimeMs);
+}
+
+impl Shims for HostRuntime {
+    fn renew(self: Arc<Self>, containers: Vec<ContainerId>, until: BoottimeMs) {
+        tokio::task::spawn_blocking(move || renew(&*self, &containers, until));
+    }
+}
+
 /// This host's leases.
 pub struct Leases {
-    runtime: Arc<dyn Runtime>,
+    shims: Arc<dyn Shims>,
+    clock: Clock,
     state: Mutex<State>,
     /// Tells of each answer.
     answered: watch::Sender<()>,
@@ -64,10 +78,14 @@ impl fmt::Debug for Leases {
 impl Leases {
     /// None yet.
     #[must_use]
-    pub fn new(runtime: Arc<dyn Runtime>) -> Self {
+    pub fn new(shims: Arc<dyn Shims>, clock: Clock) -> Self {
         let state = State { next: rand::random(), sent: VecDeque::new(), held: BTreeMap::new() };
         let answered = watch::Sender::default();
-        Self { runtime, state: Mutex::new(state), answered, asked: Notify::new() }
+        Self { shims, clock, state: Mutex::new(state), answered, asked: Notify::new() }
+    }
+
+    fn now(&self) -> BoottimeMs {
+        BoottimeMs(self.clock.since_boot().0)
     }
 
     /// Asks for leases of an instance from now on. `ran` says whether it ever had one.
@@ -91,7 +109,7 @@ impl Leases {
     /// The request to be sent now; none when nothing needs a lease.
     #[must_use]
     pub fn request(&self) -> Option<LeaseRequest> {
-        let now = BoottimeMs::now();
+        let now = self.now();
         let mut state = self.state.lock();
         if state.held.is_empty() {
             return None;
@@ -134,8 +152,7 @@ impl Leases {
         drop(state);
         self.answered.send_replace(());
         if !renewed.is_empty() {
-            let runtime = self.runtime.clone();
-            tokio::task::spawn_blocking(move || renew(&*runtime, &renewed, until));
+            self.shims.clone().renew(renewed, until);
         }
     }
 
@@ -147,7 +164,7 @@ impl Leases {
         loop {
             answered.mark_unchanged();
             if let Some(held) = self.state.lock().held.get(instance) {
-                if held.until >= BoottimeMs::now().plus_ms(LEFT_TO_START_MS) {
+                if held.until >= self.now().plus_ms(LEFT_TO_START_MS) {
                     return;
                 }
                 if held.refusal != said {

@@ -18,4 +18,5 @@ pub mod shim;
 pub mod state;
 pub mod vip;
 
-pub use agent::{AgentError, DomainCommand, DomainError, Options, find_domain, run};
+pub use agent::{AgentError, DomainCommand, DomainError, Ground, Options, Supply, Ways};
+pub use agent::{find_domain, run, run_on};

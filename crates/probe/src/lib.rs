@@ -6,8 +6,10 @@
 
 mod packet;
 mod service;
+mod wire;
 
 pub use service::{Answering, Pulse, Service};
+pub use wire::{AnyPort, Sockets, Wire};
 
 #[cfg(test)]
 mod tests;

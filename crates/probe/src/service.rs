@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use super::packet::{Kind, LENGTH, Nonce, Packet, packet};
+use super::wire::{Wire, receive};
 
 /// A host whose agent's own loop has shown no sign of life for so long does not answer for its host.
 const PULSE_WITHIN: Duration = Duration::from_secs(5);
@@ -37,7 +38,7 @@ pub struct Answering {
 /// Probes others, and answers probes of its own host where there is one.
 #[derive(Debug)]
 pub struct Service {
-    socket: UdpSocket,
+    wire: Box<dyn Wire>,
     answering: Option<Answering>,
     lists: watch::Receiver<Arc<Observe>>,
     observed: watch::Sender<Observed>,
@@ -54,8 +55,19 @@ impl Service {
         lists: watch::Receiver<Arc<Observe>>,
         observed: watch::Sender<Observed>,
     ) -> io::Result<Self> {
-        let socket = UdpSocket::bind(address).await?;
-        Ok(Self { socket, answering, lists, observed })
+        let wire = Box::new(UdpSocket::bind(address).await?);
+        Ok(Self::on(wire, answering, lists, observed))
+    }
+
+    /// The same on something that stands in for a socket.
+    #[must_use]
+    pub fn on(
+        wire: Box<dyn Wire>,
+        answering: Option<Answering>,
+        lists: watch::Receiver<Arc<Observe>>,
+        observed: watch::Sender<Observed>,
+    ) -> Self {
+        Self { wire, answering, lists, observed }
     }
 
     /// Where it answers.
@@ -63,7 +75,7 @@ impl Service {
     /// # Errors
     /// The system does not say.
     pub fn address(&self) -> io::Result<SocketAddr> {
-        self.socket.local_addr()
+        self.wire.address()
     }
 
     /// Runs until dropped.
@@ -85,7 +97,7 @@ impl Service {
                     prober.take(Observe::clone(&self.lists.borrow_and_update()), now());
                 }
                 // Cancel-safe: nothing was received unless it returns.
-                received = self.socket.recv_from(&mut buffer) => match received {
+                received = receive(&*self.wire, &mut buffer) => match received {
                     Ok((length, from)) => {
                         let key = &prober.list().key;
                         let heard = self.read(key, &buffer[..length], from, &mut questions);
@@ -117,7 +129,7 @@ impl Service {
         for (host, address) in due {
             let nonce: Nonce = rand::random();
             let Some(question) = packet(key, Kind::Question, &nonce, &host) else { return };
-            if let Err(error) = self.socket.try_send_to(&question, address) {
+            if let Err(error) = self.wire.send(&question, address) {
                 tracing::trace!(%error, %host, "send a probe");
             }
             questions.open.insert(nonce, (host, now));
@@ -139,7 +151,7 @@ impl Service {
                 let lives = pulse.borrow().elapsed() < PULSE_WITHIN;
                 if lives && read.is_of(key, host) {
                     let answer = packet(key, Kind::Answer, &read.nonce, host)?;
-                    if let Err(error) = self.socket.try_send_to(&answer, from) {
+                    if let Err(error) = self.wire.send(&answer, from) {
                         tracing::trace!(%error, %from, "answer a probe");
                     }
                 }

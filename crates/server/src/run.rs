@@ -13,6 +13,7 @@ use api::token::Role;
 use ipnet::Ipv4Net;
 use parking_lot::Mutex;
 use pki::{CaBundle, CertificateAuthority, Keyring, PRIVATE_MODE, write_atomic};
+use probe::AnyPort;
 use store::Store;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -163,7 +164,8 @@ pub async fn run(options: Options, stop: CancellationToken) -> Result<(), RunErr
         &options.clock,
     )
     .map_err(|e| keys("the certificate", e))?;
-    control::start(&core, &registry, &tasks, &inner);
+    control::start(&core, Arc::new(AnyPort), &tasks, &inner);
+    control::start_garbage(&core, &registry, &tasks, &inner);
     let shared = Shared::start(&core, &registry, dialer.clone()).await;
     let shared = shared.map_err(|error| RunError::Registry(Box::new(error)))?;
     control::start_copies(&core, &shared, &tasks, &inner);

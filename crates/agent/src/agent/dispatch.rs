@@ -16,16 +16,14 @@ use api::warm::Warm;
 use plan::alone;
 use tokio::sync::{Semaphore, mpsc, watch};
 
+use super::hands::{Supply, Ways};
 use super::in_place;
-use super::warm::Warming;
 use crate::converge::{Documents, Order, Verdict, judge};
 use crate::failure::told;
-use crate::images::Images;
 use crate::ingress::Ingress;
 use crate::lease::Leases;
 use crate::link::{Dialer, Servers, send_logs};
-use crate::network::Network;
-use crate::state::{Keeper, Vault};
+use crate::state::{Keeper, Shelf};
 use crate::vip::Vips;
 
 /// Log requests answered at once; each holds a connection and at most 4 MiB of lines.
@@ -34,19 +32,18 @@ const LOG_REQUESTS: usize = 32;
 /// What documents are handed to.
 pub(super) struct Dispatcher {
     pub orders: mpsc::Sender<Order>,
-    pub network: Arc<Network>,
+    pub network: Arc<dyn Ways>,
     pub ingress: Option<Arc<Ingress>>,
     /// The engine of held addresses, with the table that it has.
     pub vips: Option<Arc<Vips>>,
     pub vip_table: VipTable,
     /// The addresses of that table, where the gateway listens.
     pub vip_addresses: watch::Sender<BTreeSet<IpAddr>>,
-    pub images: Arc<Images>,
-    pub warming: Arc<Warming>,
+    pub supply: Arc<dyn Supply>,
     pub leases: Arc<Leases>,
     pub dialer: Dialer,
     pub logs: PathBuf,
-    pub vault: Arc<Vault>,
+    pub vault: Arc<dyn Shelf>,
     pub acknowledge: watch::Sender<Acknowledge>,
     pub observe: watch::Sender<Arc<Observe>>,
     /// Hosts that this one sends nothing to by its own word.
@@ -144,13 +141,13 @@ impl Dispatcher {
             Down::Serve { ingress } => self.serve(tables, ingress),
             Down::Ingress(table) => self.take_ingress(tables, table),
             Down::Vips(table) => self.take_vips(tables, table),
-            Down::Registries { registries } => match self.images.set_registries(&registries) {
+            Down::Registries { registries } => match self.supply.set_registries(&registries) {
                 Ok(()) => tables.keep_registries.keep(Arc::new(registries)),
                 Err(error) => tracing::error!(error = told(&error), "refused registries"),
             },
             Down::Logs(request) => self.answer_logs(tables, server, request),
             Down::Warm(list) => {
-                if let Some(list) = self.warming.take(list) {
+                if let Some(list) = self.supply.take(list) {
                     tables.keep_warm.keep(list);
                 }
             }

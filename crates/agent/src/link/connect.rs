@@ -4,11 +4,13 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use clock::Clock;
 use hyper::client::conn::http2::{self, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use pki::{SwappableAuthorities, SwappableIdentity, TlsError};
 use rustls_pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
@@ -98,10 +100,41 @@ pub enum LinkError {
     },
 }
 
+/// A connection to a server, from whose end only that server can read.
+pub trait Wire: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Wire for T {}
+
+/// How servers are reached.
+#[async_trait]
+pub trait Reach: Send + Sync {
+    /// Connects to a server, `HOST:PORT`.
+    ///
+    /// # Errors
+    /// It is out of reach, or is none of the cluster's servers.
+    async fn reach(&self, server: &str) -> io::Result<Box<dyn Wire>>;
+}
+
+/// By TCP and TLS.
+struct Tls(TlsConnector);
+
+#[async_trait]
+impl Reach for Tls {
+    async fn reach(&self, server: &str) -> io::Result<Box<dyn Wire>> {
+        let bad = || io::Error::new(io::ErrorKind::InvalidInput, "expected HOST:PORT");
+        let (host, _) = server.rsplit_once(':').ok_or_else(bad)?;
+        let host = host.trim_matches(['[', ']']).to_owned();
+        let name = ServerName::try_from(host).map_err(|_| bad())?;
+        let tcp = TcpStream::connect(server).await?;
+        tcp.set_nodelay(true)?;
+        Ok(Box::new(self.0.connect(name, tcp).await?))
+    }
+}
+
 /// Connects to servers with the agent's certificate.
 #[derive(Clone)]
 pub struct Dialer {
-    tls: TlsConnector,
+    reach: Arc<dyn Reach>,
 }
 
 impl std::fmt::Debug for Dialer {
@@ -123,7 +156,13 @@ impl Dialer {
         let alpn: &[&[u8]] = &[b"h2"];
         let time = Some(Arc::new(clock.clone()) as _);
         let tls = authorities.client_tls(Some(identity), alpn, time)?;
-        Ok(Self { tls: TlsConnector::from(Arc::new(tls)) })
+        Ok(Self::over(Arc::new(Tls(TlsConnector::from(Arc::new(tls))))))
+    }
+
+    /// Reaches servers in another way.
+    #[must_use]
+    pub fn over(reach: Arc<dyn Reach>) -> Self {
+        Self { reach }
     }
 
     pub(super) async fn dial(&self, server: &str) -> Result<SendRequest<ChannelBody>, LinkError> {
@@ -132,14 +171,8 @@ impl Dialer {
     }
 
     async fn connect(&self, server: &str) -> Result<SendRequest<ChannelBody>, LinkError> {
-        let bad = || LinkError::Address(server.to_owned());
-        let (host, _) = server.rsplit_once(':').ok_or_else(bad)?;
-        let host = host.trim_matches(['[', ']']).to_owned();
-        let name = ServerName::try_from(host).map_err(|_| bad())?;
         let failed = |source| LinkError::Connect { server: server.to_owned(), source };
-        let tcp = TcpStream::connect(server).await.map_err(failed)?;
-        tcp.set_nodelay(true).map_err(failed)?;
-        let stream = self.tls.connect(name, tcp).await.map_err(failed)?;
+        let stream = self.reach.reach(server).await.map_err(failed)?;
         let (sender, connection) = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
             .initial_stream_window_size(STREAM_WINDOW)

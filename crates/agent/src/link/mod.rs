@@ -16,7 +16,7 @@ mod silence;
 mod stream;
 
 pub use backoff::Backoff;
-pub use connect::{Dialer, LinkError};
+pub use connect::{Dialer, LinkError, Reach, Wire};
 pub use logs::{BodySender, send_logs};
 pub use roam::run;
 pub use servers::Servers;

@@ -9,5 +9,5 @@ mod vault;
 
 pub(crate) use directory::make_private;
 pub use directory::{DataDirectory, DirectoryError};
-pub use keeper::Keeper;
+pub use keeper::{Json, Keeper, Shelf};
 pub use vault::{Vault, VaultError};

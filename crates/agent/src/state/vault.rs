@@ -89,6 +89,11 @@ impl Vault {
     /// It could not be sealed or written; the one before stays.
     pub fn save<T: Serialize>(&self, name: &'static str, value: &T) -> Result<(), VaultError> {
         let json = serde_json::to_vec(value).map_err(|source| VaultError::Json { name, source })?;
+        self.save_json(name, &json)
+    }
+
+    /// Keeps a document that is JSON already.
+    pub(super) fn save_json(&self, name: &'static str, json: &[u8]) -> Result<(), VaultError> {
         // Pieces of one writing belong together by a number that no other writing has.
         let writing: u64 = rand::random();
         let pieces: Vec<&[u8]> = json.chunks(MAX_SECRET_BYTES).collect();

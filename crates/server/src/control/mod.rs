@@ -20,5 +20,5 @@ mod watch_store;
 
 pub use driver::{Controller, Driver};
 pub use lead::{Lead, lead};
-pub use start::{start, start_copies};
+pub use start::{start, start_copies, start_garbage};
 pub use upkeep::collect_garbage;

@@ -1,12 +1,11 @@
 //! This server as an observer of hosts: probes those that the leader lists for it, and says what it
 //! finds. Where there are few hosts, their own words alone would be too few.
 
-use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use api::liveness::Observed;
-use probe::Service;
+use probe::{Service, Sockets};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -16,14 +15,14 @@ use crate::core::Core;
 const AGAIN: Duration = Duration::from_secs(1);
 
 /// Observes until told to stop.
-pub(super) async fn run(core: Arc<Core>, stop: CancellationToken) {
+pub(super) async fn run(core: Arc<Core>, sockets: Arc<dyn Sockets>, stop: CancellationToken) {
     tokio::select! {
         () = stop.cancelled() => {}
-        () = observe(&core) => {}
+        () = observe(&core, &*sockets) => {}
     }
 }
 
-async fn observe(core: &Core) {
+async fn observe(core: &Core, sockets: &dyn Sockets) {
     let published = &core.servers.published;
     let mut changes = published.changes();
     let list = || Arc::new(published.observe_from(&core.servers.me));
@@ -31,10 +30,8 @@ async fn observe(core: &Core) {
     let (found, mut observed) = watch::channel(Observed::default());
     let probing = async {
         loop {
-            // Nobody asks a server: any port does. Answers come back the way the question went.
-            let any = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
-            match Service::bind(any, None, given.clone(), found.clone()).await {
-                Ok(service) => service.run().await,
+            match sockets.open().await {
+                Ok(wire) => Service::on(wire, None, given.clone(), found.clone()).run().await,
                 Err(error) => tracing::warn!(%error, "get a socket to probe hosts from"),
             }
             tokio::time::sleep(AGAIN).await;

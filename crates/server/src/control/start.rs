@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use probe::Sockets;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -18,17 +19,26 @@ use crate::oci::Registry;
 /// Starts what runs on every server.
 pub fn start(
     core: &Arc<Core>,
-    registry: &Arc<Registry>,
+    sockets: Arc<dyn Sockets>,
     tasks: &TaskTracker,
     stop: &CancellationToken,
 ) {
     let run = |controller| spawn(core, controller, tasks, stop);
     run(Box::<statuses::Statuses>::default());
     run(Box::new(handout::Handout::new(core)));
-    run(Box::new(upkeep::Garbage::new(registry.clone())));
     tasks.spawn(watch_store::run(core.clone(), stop.clone()));
     tasks.spawn(liveness::listen(core.clone(), stop.clone()));
-    tasks.spawn(observe::run(core.clone(), stop.clone()));
+    tasks.spawn(observe::run(core.clone(), sockets, stop.clone()));
+}
+
+/// Starts what collects images nobody uses; on every server.
+pub fn start_garbage(
+    core: &Arc<Core>,
+    registry: &Arc<Registry>,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) {
+    spawn(core, Box::new(upkeep::Garbage::new(registry.clone())), tasks, stop);
 }
 
 /// Starts what keeps the registry in step with those of other servers; on every server.

@@ -1,15 +1,18 @@
 //! One HTTP/2 connection to one other server, whose certificate must name it.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use api::id::ServerId;
+use async_trait::async_trait;
 use axum::body::Body;
 use clock::Clock;
 use hyper::client::conn::http2::{self, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use pki::{PeerIdentity, PeerRole, SwappableAuthorities, SwappableIdentity, TlsError};
 use rustls_pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
@@ -28,7 +31,7 @@ pub(crate) enum PeerError {
     #[error("read the server's address {0:?}: expected HOST:PORT")]
     Address(String),
     #[error("connect to {0}")]
-    Connect(String, #[source] std::io::Error),
+    Connect(String, #[source] io::Error),
     #[error("connect to {0}: no answer in time")]
     Timeout(String),
     #[error("connect to {address}: server {expected} was expected there")]
@@ -47,11 +50,52 @@ pub(crate) enum PeerError {
     Failed(String, String),
 }
 
+/// A connection to another server, from whose end only that server can read.
+pub trait Wire: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Wire for T {}
+
+/// How other servers are reached.
+#[async_trait]
+pub trait Reach: Send + Sync {
+    /// Connects to a server at its address, `HOST:PORT`; none when another one is there.
+    ///
+    /// # Errors
+    /// It is out of reach.
+    async fn reach(&self, server: &ServerId, address: &str) -> io::Result<Option<Box<dyn Wire>>>;
+}
+
+/// By TCP and TLS.
+struct Tls {
+    connector: TlsConnector,
+    cluster: String,
+}
+
+#[async_trait]
+impl Reach for Tls {
+    async fn reach(&self, server: &ServerId, address: &str) -> io::Result<Option<Box<dyn Wire>>> {
+        let bad = || io::Error::new(io::ErrorKind::InvalidInput, "expected HOST:PORT");
+        let (host, _) = address.rsplit_once(':').ok_or_else(bad)?;
+        let host = host.trim_matches(['[', ']']).to_owned();
+        let name = ServerName::try_from(host).map_err(|_| bad())?;
+        let tcp = TcpStream::connect(address).await?;
+        tcp.set_nodelay(true)?;
+        let stream = self.connector.connect(name, tcp).await?;
+        let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+        let peer = certificate.and_then(|c| PeerIdentity::from_certificate(c).ok());
+        let is_it = peer.is_some_and(|peer| {
+            peer.role() == PeerRole::Server
+                && peer.name() == server.as_str()
+                && peer.cluster() == self.cluster
+        });
+        Ok(if is_it { Some(Box::new(stream)) } else { None })
+    }
+}
+
 /// Connects to other servers with this server's certificate.
 #[derive(Clone)]
 pub struct PeerDialer {
-    tls: TlsConnector,
-    cluster: String,
+    reach: Arc<dyn Reach>,
 }
 
 impl PeerDialer {
@@ -67,9 +111,15 @@ impl PeerDialer {
     ) -> Result<Self, TlsError> {
         let alpn: &[&[u8]] = &[b"h2"];
         let time = Some(Arc::new(clock.clone()) as _);
-        let tls = authorities.client_tls(Some(identity), alpn, time)?;
-        let tls = TlsConnector::from(Arc::new(tls));
-        Ok(Self { tls, cluster: cluster.to_owned() })
+        let connector =
+            TlsConnector::from(Arc::new(authorities.client_tls(Some(identity), alpn, time)?));
+        Ok(Self::over(Arc::new(Tls { connector, cluster: cluster.to_owned() })))
+    }
+
+    /// Reaches servers in another way.
+    #[must_use]
+    pub fn over(reach: Arc<dyn Reach>) -> Self {
+        Self { reach }
     }
 
     /// Connects to a server.
@@ -87,25 +137,11 @@ impl PeerDialer {
         server: &ServerId,
         address: &str,
     ) -> Result<SendRequest<Body>, PeerError> {
-        let bad = || PeerError::Address(address.to_owned());
-        let (host, _) = address.rsplit_once(':').ok_or_else(bad)?;
-        let host = host.trim_matches(['[', ']']).to_owned();
-        let name = ServerName::try_from(host).map_err(|_| bad())?;
         let failed = |error| PeerError::Connect(address.to_owned(), error);
-        let tcp = TcpStream::connect(address).await.map_err(failed)?;
-        tcp.set_nodelay(true).map_err(failed)?;
-        let stream = self.tls.connect(name, tcp).await.map_err(failed)?;
-        let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
-        let peer = certificate.and_then(|c| PeerIdentity::from_certificate(c).ok());
-        let is_it = peer.is_some_and(|peer| {
-            peer.role() == PeerRole::Server
-                && peer.name() == server.as_str()
-                && peer.cluster() == self.cluster
-        });
-        if !is_it {
+        let Some(stream) = self.reach.reach(server, address).await.map_err(failed)? else {
             let (address, expected) = (address.to_owned(), server.clone());
             return Err(PeerError::Stranger { address, expected });
-        }
+        };
         let (sender, connection) = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
             .initial_stream_window_size(2 << 20)

@@ -9,8 +9,8 @@ mod relay;
 mod serve;
 mod speak;
 
-pub use connect::PeerDialer;
 pub(crate) use connect::PeerError;
+pub use connect::{PeerDialer, Reach, Wire};
 pub use serve::router;
 pub(crate) use serve::server_of;
 pub use speak::run;

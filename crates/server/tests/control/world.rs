@@ -19,6 +19,7 @@ use api::time::Timestamp;
 use api::unit::{Bytes, MilliCpu};
 use async_trait::async_trait;
 use parking_lot::Mutex;
+use probe::AnyPort;
 use pki::{CertificateAuthority, ServerNames, SwappableIdentity};
 use server::control::{self, Driver, Lead};
 use server::core::{
@@ -165,7 +166,8 @@ impl World {
         tasks.spawn(core.cache.clone().run(reached.clone(), stop.clone()));
         environments(&core).await;
         core.introduce().await.unwrap();
-        control::start(&core, &registry, &tasks, &stop);
+        control::start(&core, Arc::new(AnyPort), &tasks, &stop);
+        control::start_garbage(&core, &registry, &tasks, &stop);
         let identity = trust.identity(name);
         let clock = Arc::new(core.clock.clone());
         let bundle = trust.authority.bundle();
