@@ -12,9 +12,6 @@ use tokio::time::Instant;
 
 use crate::offset::{Offset, OffsetError};
 
-/// How long a virtual machine has run when its clock begins, so that there is a time before.
-const VIRTUAL_BOOT: Millis = Millis::secs(3600);
-
 /// A clock; cheap to clone, and all clones show the same.
 #[derive(Debug, Clone)]
 pub struct Clock {
@@ -28,7 +25,7 @@ enum Source {
     /// Those of the machine.
     System,
     /// Both run as tokio's does since `origin`.
-    Virtual { origin: Instant, wall: Timestamp },
+    Virtual { origin: Instant, wall: Timestamp, up: Millis },
 }
 
 impl Clock {
@@ -52,10 +49,12 @@ impl Clock {
         Offset::from_environment().map(Self::with_offset)
     }
 
-    /// One that shows `wall` now, and from there on what tokio's clock does.
+    /// One of a machine that has been up for `up` and shows `wall` now, and that from here on runs
+    /// as tokio's clock does.
     #[must_use]
-    pub fn virtual_from(wall: Timestamp) -> Self {
-        Self { source: Source::Virtual { origin: Instant::now(), wall }, offset: Arc::default() }
+    pub fn virtual_from(wall: Timestamp, up: Millis) -> Self {
+        let source = Source::Virtual { origin: Instant::now(), wall, up };
+        Self { source, offset: Arc::default() }
     }
 
     /// The time of day: for what is shown, and for what was written by this machine.
@@ -66,7 +65,7 @@ impl Clock {
                 let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
                 i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
             }
-            Source::Virtual { origin, wall } => wall.after(elapsed(origin)).0,
+            Source::Virtual { origin, wall, .. } => wall.after(elapsed(origin)).0,
         };
         Timestamp(time.saturating_add(self.offset.load(Ordering::Relaxed)))
     }
@@ -77,7 +76,7 @@ impl Clock {
     pub fn since_boot(&self) -> Millis {
         match self.source {
             Source::System => Self::machine_up(),
-            Source::Virtual { origin, .. } => Millis(VIRTUAL_BOOT.0 + elapsed(origin).0),
+            Source::Virtual { origin, up, .. } => Millis(up.0 + elapsed(origin).0),
         }
     }
 
@@ -129,7 +128,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_virtual_clock_runs_with_tokios_and_only_its_wall_time_jumps() {
-        let clock = Clock::virtual_from(Timestamp(1_000_000));
+        let clock = Clock::virtual_from(Timestamp(1_000_000), Millis(5));
         let (same, boot) = (clock.clone(), clock.since_boot());
         tokio::time::sleep(Duration::from_secs(600)).await;
         assert_eq!(clock.wall(), Timestamp(1_600_000));

@@ -25,6 +25,7 @@ mod plan;
 mod process;
 mod role;
 mod running;
+pub mod sim;
 mod status;
 mod target;
 mod up;

@@ -1,6 +1,7 @@
 //! An agent on something that stands in for a machine: all that decides is the agent's own, all
 //! that is done goes to the ground it stands on. For simulations.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use api::about::About;
@@ -16,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::dispatch::Dispatcher;
 use super::hands::{Supply, Ways};
+use super::leave::Leaving;
 use super::{DOCUMENTS, Kept, feel_pulse, keep_status, tell_time};
 use crate::converge::{Converger, Host};
 use crate::ingress::Traffic;
@@ -74,6 +76,13 @@ pub async fn run_on(
     let answering = Some(Answering { host: ground.host.name().clone(), pulse });
     let service = Service::on(ground.wire, answering, given, found);
     let (acknowledge, acknowledged) = watch::channel(Acknowledge::default());
+    let (leaving, left) = watch::channel(BTreeSet::new());
+    let decides = watch::Sender::new(false);
+    let leave = Leaving {
+        decides: decides.subscribe(),
+        observe: observe.subscribe(),
+        observed: observed.clone(),
+    };
     let dialer = Dialer::over(ground.reach);
     let listed = servers.subscribe();
     let dispatcher = Dispatcher {
@@ -90,6 +99,7 @@ pub async fn run_on(
         vault: ground.shelf.clone(),
         acknowledge,
         observe,
+        left,
         servers,
         authorities: watch::Sender::default(),
     };
@@ -128,7 +138,8 @@ pub async fn run_on(
         feel_pulse(orders, beat),
         service.run(),
         dispatcher.run(documents, (network, None)),
-        crate::link::run(dialer, listed, uplink),
+        crate::link::run(dialer, listed, uplink, decides),
+        leave.run(leaving),
         tell_time(ground.clock, about),
         keep_status(reported, Keeper::start(ground.shelf, "status")),
     );

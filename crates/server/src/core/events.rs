@@ -105,7 +105,7 @@ impl Events {
 }
 
 /// Writes events until told to stop. One that can't be written is lost.
-pub(crate) async fn write(mut queue: EventQueue, store: Arc<dyn Store>, stop: CancellationToken) {
+pub async fn write(mut queue: EventQueue, store: Arc<dyn Store>, stop: CancellationToken) {
     let mut batch = Vec::with_capacity(BATCH);
     loop {
         // Cancel-safe: what `recv_many` has not handed over stays in the queue.

@@ -43,7 +43,8 @@ pub use change::{Change, CommitError, store_error};
 
 pub use doctor::Gleaned;
 pub use events::{EventQueue, Events};
-pub(crate) use events::{forget as forget_events, write as write_events};
+pub(crate) use events::forget as forget_events;
+pub use events::write as write_events;
 pub use gathered::{Gathered, Heard, HeardServer};
 pub use image::{Found, Held, ImageSource, Resolver};
 pub use kind::{
