@@ -24,7 +24,7 @@ use std::time::Duration;
 use api::about::{ABOUT_EVERY, About};
 use api::authority::{Authorities, Trusts};
 use api::host::DomainPath;
-use api::id::{Generation, InstanceId};
+use api::id::{Generation, HostId, InstanceId};
 use api::ingress::IngressTable;
 use api::liveness::{Observe, Observed};
 use api::network::{NetworkTable, VipTable};
@@ -228,14 +228,7 @@ impl Agent {
         agent.tasks.spawn(converger.run(order_queue, used, agent.resting.clone()));
         let (observe, observed) = agent.probe(options, kept.observe).await?;
         let (acknowledge, acknowledged) = watch::channel(Acknowledge::default());
-        let (leaving, left) = watch::channel(BTreeSet::new());
-        let decides = watch::Sender::new(false);
-        let leave = Leaving {
-            decides: decides.subscribe(),
-            observe: observe.subscribe(),
-            observed: observed.clone(),
-        };
-        agent.spawn(leave.run(leaving));
+        let (decides, left) = agent.leave(&observe, &observed);
         let listed = servers.subscribe();
         let vip_addresses = kept.vips.as_ref().map(dispatch::addresses).unwrap_or_default();
         let dispatcher = Dispatcher {
@@ -350,6 +343,23 @@ impl Agent {
             self.spawn(service.run());
         }
         Ok((lists, observed))
+    }
+
+    /// Finds whom this host leaves by its own word; takes whether a server decides.
+    fn leave(
+        &self,
+        observe: &watch::Sender<Arc<Observe>>,
+        observed: &watch::Receiver<Observed>,
+    ) -> (watch::Sender<bool>, watch::Receiver<BTreeSet<HostId>>) {
+        let (leaving, left) = watch::channel(BTreeSet::new());
+        let decides = watch::Sender::new(false);
+        let leave = Leaving {
+            decides: decides.subscribe(),
+            observe: observe.subscribe(),
+            observed: observed.clone(),
+        };
+        self.spawn(leave.run(leaving));
+        (decides, left)
     }
 
     /// Runs a task until the agent ends.

@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     fn host(number: u8) -> HostId {
-        HostId::new(&format!("h{number}")).unwrap()
+        HostId::new(format!("h{number}")).unwrap()
     }
 
     fn hosts(numbers: &[u8]) -> BTreeSet<HostId> {
