@@ -86,9 +86,11 @@ impl Planner {
     ) -> Option<Timestamp> {
         for (host, liveness) in self.believed.borrow_and_update().iter() {
             match liveness {
-                Liveness::Suspect => snapshot.suspects.insert(host.clone()),
+                // One that is taken for dead is suspect until that is written: of several that die
+                // together none gets another's work, and no traffic comes back to it.
+                Liveness::Suspect | Liveness::Down => snapshot.suspects.insert(host.clone()),
                 Liveness::CutOff => snapshot.cut_off.insert(host.clone()),
-                Liveness::Alive | Liveness::Down => false,
+                Liveness::Alive => false,
             };
         }
         let mode = safe_mode(&snapshot.hosts, view.accepted_losses());
