@@ -20,6 +20,7 @@ struct Host {
     data: PathBuf,
     run_dir: PathBuf,
     slug: &'static str,
+    log: PathBuf,
     agent: Option<Child>,
 }
 
@@ -35,15 +36,15 @@ impl Host {
         let own = ["agent", "--join", &servers, "--token", token.stdout.trim(), "--join-only"];
         let who = ["--name", name, "--data", text(&data), "--address", "127.0.0.1"];
         cluster.world.good(&[own.as_slice(), &who].concat());
-        Self { data, run_dir, slug: name, agent: None }
+        let log = cluster.world.path(&format!("{name}.log"));
+        Self { data, run_dir, slug: name, log, agent: None }
     }
 
     fn start(&mut self, cluster: &Cluster) {
         let mut command = cluster.world.command(&["agent", "--data", text(&self.data)]);
         command.args(["--run-dir", text(&self.run_dir), "--slug", self.slug, "--ephemeral"]);
         command.args(["--probe-port", "0"]).stdout(Stdio::null());
-        let log = cluster.world.path(&format!("{}.log", self.slug));
-        let log = File::options().create(true).append(true).open(log).unwrap();
+        let log = File::options().create(true).append(true).open(&self.log).unwrap();
         self.agent = Some(command.stderr(log).spawn().unwrap());
     }
 
@@ -60,6 +61,10 @@ impl Host {
 
 impl Drop for Host {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            let log = std::fs::read_to_string(&self.log).unwrap_or_default();
+            eprintln!("== {}\n{log}", self.log.display());
+        }
         self.signal(Signal::TERM);
     }
 }
@@ -138,17 +143,17 @@ fn the_authority_is_exchanged_under_load_and_whoever_was_away_comes_back() {
     }
     let Some(mut cluster) = three_servers() else { return };
     let mut hosts = ["ra1", "ra2"].map(|name| Host::join(&cluster, name));
-    for host in &mut hosts {
-        host.start(&cluster);
-    }
-    cluster.wait("both hosts are connected", || connected(&cluster, 1) == 2);
-    hosts[1].signal(Signal::KILL);
-    cluster.wait("one host is away", || connected(&cluster, 1) == 1);
+    // Two hosts cannot have this machine's network at once: they take turns.
+    hosts[1].start(&cluster);
+    cluster.wait("a host is connected", || connected(&cluster, 1) == 1);
+    hosts[1].signal(Signal::TERM);
+    cluster.wait("it is away", || connected(&cluster, 1) == 0);
+    hosts[0].start(&cluster);
+    cluster.wait("the other host is connected", || connected(&cluster, 1) == 1);
 
     let old = CaBundle::load(&cluster.nodes[0].data.join("ca.pem")).unwrap();
     let before = cluster.world.write("old-ca.pem", &old.to_pem());
     let engines = [0, 1, 2].map(|at| cluster.nodes[at].etcd().expect("etcd runs"));
-    let pids = [0, 1].map(|at| hosts[at].agent.as_ref().map(Child::id));
     let writer = Writer::start(&cluster, text(&before));
     let rotated = cluster.asks(1, &["cert", "authority", "rotate"]);
     assert_eq!(rotated.code, 0, "{}", rotated.stderr);
@@ -169,19 +174,25 @@ fn the_authority_is_exchanged_under_load_and_whoever_was_away_comes_back() {
     let own = std::fs::read_to_string(hosts[0].data.join("pki/host.pem")).unwrap();
     assert_eq!(both.signer_of(&own), Some(both.fingerprint()));
 
+    // So does the writer until now. What was under way in an etcd that ended is told to be
+    // uncertain, at most once for each of the three; nothing else failed.
+    let (written, failed) = writer.end();
+    eprintln!("{written} writes, {} failed: {failed:?}", failed.len());
+    assert!(written > 10);
+    assert!(failed.iter().all(|text| text.contains("learn what became of a write")), "{failed:?}");
+    assert!(failed.len() <= 3, "{failed:?}");
+
     // It knows the old one alone, and believes the servers by its word.
     assert_eq!(hosts[1].trusted(), old);
+    hosts[0].signal(Signal::TERM);
     hosts[1].start(&cluster);
     cluster.wait("the exchange is over", || {
         authority(&cluster, 0).is_some_and(|view| view.phase == Phase::Settled)
     });
-    let (written, failed) = writer.end();
-    eprintln!("{written} writes, {} failed: {failed:?}", failed.len());
-    assert!(written > 10);
-    // The last few may know the old one alone after it was dropped.
-    let lost = failed.iter().filter(|text| !text.contains("certificate"));
-    assert_eq!(lost.count(), 0, "{failed:?}");
-    assert_eq!(hosts[0].agent.as_ref().map(Child::id), pids[0]);
+    // The first has a certificate of the new one, and was away when the old one was dropped.
+    hosts[1].signal(Signal::TERM);
+    hosts[0].start(&cluster);
+    cluster.wait("the first is back", || connected(&cluster, 1) == 1);
     everything_is_of_the_new_one(&cluster, &hosts, &old);
 
     // Power loss.
@@ -191,18 +202,14 @@ fn the_authority_is_exchanged_under_load_and_whoever_was_away_comes_back() {
     for pid in cluster.nodes.iter().filter_map(super::servers::Node::etcd) {
         kill_process(pid, Signal::KILL).unwrap();
     }
-    for host in &mut hosts {
-        host.signal(Signal::KILL);
-    }
+    hosts[0].signal(Signal::KILL);
     for at in 0..3 {
         cluster.launch(at, &[]);
     }
-    for host in &mut hosts {
-        host.start(&cluster);
-    }
+    hosts[0].start(&cluster);
     cluster.see_each_other();
     for at in 0..3 {
-        cluster.wait("all hosts are back", || connected(&cluster, at) == 2);
+        cluster.wait("the host is back", || connected(&cluster, at) == 1);
     }
     let token = cluster.asks(2, &["host", "token"]);
     assert_eq!(token.code, 0, "{}", token.stderr);
