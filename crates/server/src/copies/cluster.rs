@@ -9,7 +9,6 @@ use api::id::ServerId;
 use api::time::Timestamp;
 use async_trait::async_trait;
 use image::Digest;
-use store::Revision;
 use store::document::Document;
 
 use super::domains::{apart, domain_by_name, domain_of, farthest};
@@ -23,6 +22,9 @@ use crate::peer::PeerDialer;
 
 /// How often a write is tried anew that somebody else's write came before.
 const TRIES: usize = 50;
+
+/// How long the view may take to show a write that came before ours.
+const SEEN_WITHIN: Duration = Duration::from_millis(200);
 
 /// How long the store may take to say what a tag means before the view's word counts.
 const ASK_WITHIN: Duration = Duration::from_secs(1);
@@ -91,13 +93,16 @@ impl Shared {
 
     /// Writes what `change` makes of the newest view, until nobody comes before; `None` ends it.
     async fn write(&self, change: impl Fn(&View) -> Option<Change>) -> Result<bool, ClusterError> {
+        let mut changes = self.core.cache.changes();
         for _ in 0..TRIES {
+            changes.mark_unchanged();
             let view = self.core.view();
             let Some(change) = change(&view) else { return Ok(false) };
             match self.core.commit(change).await {
                 Ok(_) => return Ok(true),
                 Err(error) if error.code == ErrorCode::Conflict => {
-                    self.core.wait_for(Revision(view.revision.0 + 1)).await;
+                    // Until the view shows what came before; it is looked at again in any case.
+                    let _ = tokio::time::timeout(SEEN_WITHIN, changes.changed()).await;
                 }
                 Err(error) => return Err(ClusterError(error.to_string())),
             }

@@ -286,13 +286,13 @@ async fn what_is_deleted_on_one_server_is_deleted_on_all() {
         let registry = server.registry.clone();
         let mut left = Vec::new();
         for _ in 0..500 {
-            left = registry.list(None).await.unwrap();
-            if left.len() == 1 {
+            let images = registry.list(None).await.unwrap();
+            left = images.iter().map(|image| image.digest).collect();
+            if left == [used.manifest] {
                 break;
             }
             tokio::time::sleep(std::time::Duration::from_millis(10)).await;
         }
-        let left: Vec<Digest> = left.iter().map(|image| image.digest).collect();
         assert_eq!(left, [used.manifest]);
     }
     stop(servers).await;
