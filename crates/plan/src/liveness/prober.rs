@@ -97,9 +97,19 @@ impl Prober {
     /// Notes that a target answered.
     pub fn answered(&mut self, host: &HostId, now: Moment) {
         self.wake(now);
+        if self.targets.contains_key(host) && self.is_blind(now) {
+            self.begin_anew(now);
+        }
         if let Some(target) = self.targets.get_mut(host) {
             target.heard = now;
         }
+    }
+
+    /// Whether it hears nobody of several: the fault is rather its own, and what it hears next may
+    /// be the first that gets through of all.
+    fn is_blind(&self, now: Moment) -> bool {
+        let suspect = self.list.times.suspect;
+        self.targets.len() > 1 && self.targets.values().all(|t| now.since(t.heard) >= suspect)
     }
 
     /// What there is to say now that was not said before.
@@ -131,6 +141,11 @@ impl Prober {
         if now.since(self.ticked).0 <= LATE_PROBES * self.list.times.every.0 {
             return;
         }
+        self.begin_anew(now);
+    }
+
+    /// Forgets all silences; its word does not count until it could have found new ones.
+    fn begin_anew(&mut self, now: Moment) {
         self.ticked = now;
         self.mute_until = now.after(self.list.times.suspect);
         for target in self.targets.values_mut() {

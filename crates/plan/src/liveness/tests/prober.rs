@@ -41,6 +41,27 @@ fn silence(n: usize, ms: u64) -> Silence {
 }
 
 #[test]
+fn who_heard_nobody_and_hears_one_again_does_not_speak_of_the_others_yet() {
+    let mut prober = Prober::new(Moment(0));
+    prober.take(list(3), Moment(0));
+    // Cut off from all for ten seconds; afterwards answers come one after the other, and those of
+    // the last never.
+    let back = |n: usize, at: u64| match n {
+        0 => at >= 12_000,
+        1 => at >= 12_050,
+        _ => false,
+    };
+    let said = live(&mut prober, (0..20_000).step_by(50), |n, at| at < 2000 || back(n, at));
+    let later: Vec<&(u64, Observed)> = said.iter().filter(|(at, _)| *at >= 12_000).collect();
+    for (at, observed) in &later {
+        let counts = observed.votes && !observed.silent.is_empty();
+        assert!(!counts || *at >= 12_750, "{at}: {observed:?}");
+    }
+    let (at, last) = later.last().unwrap();
+    assert_eq!((*at, last.votes, &last.silent), (13_500, true, &vec![silence(2, 1500)]));
+}
+
+#[test]
 fn silence_is_told_at_its_marks_and_its_end_at_once() {
     let mut prober = Prober::new(Moment(0));
     prober.take(list(2), Moment(0));
@@ -107,7 +128,8 @@ fn one_that_owes_is_probed_more_often() {
 
 proptest! {
     /// However the timer jitters and answers come: a target is called silent only when none of its
-    /// answers came for as long, and never while this observer does not vote for having slept.
+    /// answers came for as long, and never while this observer does not vote for having slept or
+    /// heard nobody.
     #[test]
     fn silence_is_never_longer_than_it_was(
         steps in prop::collection::vec((1u64..700, any::<bool>(), any::<bool>()), 1..200),
@@ -123,6 +145,10 @@ proptest! {
             let _ = prober.tick(Moment(at));
             for (n, answers) in [first, second].into_iter().enumerate() {
                 if answers {
+                    // Who heard nobody begins anew with the first that it hears.
+                    if heard.iter().all(|heard| at - slept.max(*heard) >= 750) {
+                        slept = at;
+                    }
                     prober.answered(&id(n), Moment(at));
                     heard[n] = at;
                 }
