@@ -138,10 +138,9 @@ fn an_instance_of_a_singleton_ends_before_the_next_begins() {
     assert_eq!((spec.rollout.surge, spec.rollout.max_unavailable), (0, 1));
     assert_eq!(Manifest::parse("f", singleton).unwrap().unsupported(), []);
     resolve(&format!("{singleton}rollout = {{ surge = 0, max_unavailable = 1 }}\n"), "staging");
-    for (wrong, told) in [
-        ("surge = 1", "surge is 0, not 1"),
-        ("max_unavailable = 0", "max_unavailable is 1, not 0"),
-    ] {
+    for (wrong, told) in
+        [("surge = 1", "surge is 0, not 1"), ("max_unavailable = 0", "max_unavailable is 1, not 0")]
+    {
         let text = format!("{singleton}[rollout]\n{wrong}\n");
         let problems = Manifest::parse("f", &text).unwrap_err().problems;
         assert_eq!(problems.len(), 1, "{problems:?}");

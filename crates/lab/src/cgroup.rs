@@ -102,18 +102,21 @@ impl Group {
     }
 
     fn word(&self, frozen: bool) -> &'static str {
-        match (self.layout.mode, frozen) {
-            (Mode::V2, true) => "1",
-            (Mode::V2, false) => "0",
+        match (self.layout.unified.is_some(), frozen) {
+            (true, true) => "1",
+            (true, false) => "0",
             (_, true) => "FROZEN",
             (_, false) => "THAWED",
         }
     }
 
+    /// That of version 2 wherever there is one, as beside the controllers of version 1: what the
+    /// kernel has to do to frozen processes (a timer that kills one) it does at once, while with
+    /// version 1 it waits until they go on.
     fn freezer(&self) -> Option<PathBuf> {
         let below = self.path.strip_prefix("/").unwrap_or(&self.path);
-        if self.layout.mode == Mode::V2 {
-            return Some(self.layout.unified.as_ref()?.join(below).join("cgroup.freeze"));
+        if let Some(unified) = &self.layout.unified {
+            return Some(unified.join(below).join("cgroup.freeze"));
         }
         let root = self.layout.controllers.get(&Controller::Freezer)?;
         Some(root.join(below).join("freezer.state"))

@@ -250,7 +250,8 @@ impl Lint<'_> {
                 }
                 continue;
             }
-            let all = self.now.iter().flat_map(|(host, a)| a.entries.iter().map(move |e| (host, e)));
+            let all =
+                self.now.iter().flat_map(|(host, a)| a.entries.iter().map(move |e| (host, e)));
             let others = all.filter(|(_, other)| {
                 (&other.environment, &other.app) == (&place.0, &place.1)
                     && other.instance != entry.instance
@@ -260,13 +261,14 @@ impl Lint<'_> {
                 let wait = self.snapshot.leases.wait(&other.instance);
                 if !down || (other.epoch > 0 && wait.0 > 0) || other.epoch >= entry.epoch {
                     broken.push(format!(
-                        "{} (epoch {}) beside {} (epoch {}) on {host}, down: {down}, {wait} to wait",
+                        "{} (epoch {}) beside {} (epoch {}) on {host} (down: {down}, wait: {wait})",
                         entry.instance, entry.epoch, other.instance, other.epoch
                     ));
                 }
             }
             let before = self.snapshot.deployments.get(&place).map_or(0, |d| d.epoch);
-            let of = |d: &&api::deployment::Deployment| (&d.environment, &d.app) == (&place.0, &place.1);
+            let of =
+                |d: &&api::deployment::Deployment| (&d.environment, &d.app) == (&place.0, &place.1);
             let after = outcome.deployments.iter().find(of).map_or(before, |d| d.epoch);
             if entry.epoch <= before || entry.epoch != after {
                 broken.push(format!(

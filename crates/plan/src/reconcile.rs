@@ -167,8 +167,13 @@ impl App<'_> {
         if let Some(goal) = goal.as_ref().filter(|_| calm) {
             add = self.moves(goal, &slots, world);
         }
-        let added =
-            self.add((goal.as_ref(), epoch), &add, (&slots, calm), (world, ids, outcome), &mut blockers);
+        let added = self.add(
+            (goal.as_ref(), epoch),
+            &add,
+            (&slots, calm),
+            (world, ids, outcome),
+            &mut blockers,
+        );
         if let Some(goal) = goal.as_ref().filter(|_| calm && add.is_empty()) {
             blockers.extend(self.uneven(goal, &slots, world));
         }

@@ -4,7 +4,7 @@
 use std::fmt;
 
 use api::id::{AppName, EnvironmentName, HostId, InstanceId, ReleaseNumber};
-use api::unit::{Bytes, Millis, MilliCpu};
+use api::unit::{Bytes, MilliCpu, Millis};
 
 /// Why an app in an environment is as it is.
 #[derive(Debug, Clone, PartialEq, Eq)]

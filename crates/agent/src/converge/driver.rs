@@ -185,13 +185,7 @@ impl Driver {
                 };
                 self.work = Some((tokio::spawn(prepare), cancel));
             }
-            Effect::Lease => {
-                let tell = self.progress.0.clone();
-                self.lease = Some(Box::pin(async move {
-                    host.lease(&entry, &|text: String| drop(tell.send_replace(text))).await;
-                    Event::Leased
-                }));
-            }
+            Effect::Lease => self.ask_for_lease(),
             Effect::Start => self.begin(async move {
                 match host.start(&container).await {
                     Ok(running) => {
@@ -232,6 +226,15 @@ impl Driver {
                 });
             }
         }
+    }
+
+    fn ask_for_lease(&mut self) {
+        let (host, entry) = (self.host.clone(), self.entry.clone());
+        let tell = self.progress.0.clone();
+        self.lease = Some(Box::pin(async move {
+            host.lease(&entry, &|text: String| drop(tell.send_replace(text))).await;
+            Event::Leased
+        }));
     }
 
     fn begin(&mut self, work: impl Future<Output = Done> + Send + 'static) {

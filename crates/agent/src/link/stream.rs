@@ -179,7 +179,7 @@ async fn reports(
             Ok(()) = traffic.changed() => {
                 Up::Traffic { routes: traffic.borrow_and_update().to_vec() }
             }
-            () = async { tokio::select! { _ = asking.tick() => {}, () = leases.urgent() => {} } } => {
+            () = due(&mut asking, leases) => {
                 match leases.request() {
                     Some(request) => Up::Lease(request),
                     None => continue,
@@ -188,6 +188,15 @@ async fn reports(
             _ = beat.tick() => Up::Heartbeat,
         };
         put(server, frames, &up).await?;
+    }
+}
+
+/// Ready when leases are to be asked for.
+async fn due(asking: &mut tokio::time::Interval, leases: &Leases) {
+    // Cancel-safe, both: a tick or a notice that is missed comes again.
+    tokio::select! {
+        _ = asking.tick() => {}
+        () = leases.urgent() => {}
     }
 }
 

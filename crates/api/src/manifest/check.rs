@@ -285,7 +285,7 @@ fn singleton(spec: &Spec, rules: &mut Rules<'_>) {
         let path = keys(["rollout", key]);
         if given != only && rules.find(&path).is_some() {
             let message = format!(
-                "an instance of a singleton ends before the next begins: {key} is {only}, not {given}"
+                "a singleton's instance ends before the next begins: {key} is {only}, not {given}"
             );
             let hint = Some(format!("remove {key}"));
             rules.broken(&[path, keys(["singleton"])], message, hint);

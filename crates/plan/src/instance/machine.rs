@@ -111,11 +111,9 @@ impl Machine {
             }
             State::Ending { again, .. } => Some(again),
             State::Deleting { again, .. } | State::Removing { again } => again,
-            State::New
-            | State::Preparing
-            | State::Leasing
-            | State::Creating
-            | State::Stopped => None,
+            State::New | State::Preparing | State::Leasing | State::Creating | State::Stopped => {
+                None
+            }
         }
     }
 

@@ -39,9 +39,8 @@ impl Seen {
     /// or ended because no leader was in reach, says nothing against it.
     pub(super) fn died_here(&self) -> bool {
         self.status.as_ref().is_some_and(|status| {
-            let innocent = |cause: &ExitCause| {
-                matches!(cause, ExitCause::Lost | ExitCause::Deadline)
-            };
+            let innocent =
+                |cause: &ExitCause| matches!(cause, ExitCause::Lost | ExitCause::Deadline);
             let died = status.last_exit.as_ref().is_some_and(|exit| !innocent(&exit.cause));
             died && status.state != InstanceState::Healthy
         })
@@ -57,6 +56,7 @@ impl Seen {
             InstanceState::Starting => "started, not healthy yet",
             InstanceState::Healthy => "healthy, not yet in every table",
             InstanceState::Unhealthy => "unhealthy",
+            InstanceState::Waiting if status.last_exit.is_none() => "waits for its first start",
             InstanceState::Waiting => "died, waits for its next start",
             InstanceState::Stopping => "stopping",
             InstanceState::Stopped => "stopped",

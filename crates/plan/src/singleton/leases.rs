@@ -107,9 +107,10 @@ impl Leases {
             return Err(Refusal::Superseded);
         }
         if !wish.ran && !self.granted.contains_key(wish.instance) {
-            let others = self.granted.iter().filter(|(other, granted)| {
-                granted.place == *wish.place && *other != wish.instance
-            });
+            let others = self
+                .granted
+                .iter()
+                .filter(|(other, granted)| granted.place == *wish.place && *other != wish.instance);
             let last = others.map(|(_, granted)| granted.asked).max();
             let over = self.over(last.unwrap_or(self.began).max(self.began));
             let wait = over.since(self.now);

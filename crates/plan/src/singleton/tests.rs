@@ -30,7 +30,8 @@ struct Bounds {
 }
 
 const SMALLEST: Bounds = Bounds { lease: 1, ticks: 3, epochs: 2, leaders: 2, pauses: false };
-const LARGER: Bounds = Bounds { lease: 2, ticks: 12, epochs: MOST_EPOCHS, leaders: 3, pauses: true };
+const LARGER: Bounds =
+    Bounds { lease: 2, ticks: 12, epochs: MOST_EPOCHS, leaders: 3, pauses: true };
 const MOST_EPOCHS: u32 = 6;
 
 /// The clocks of leaders are ahead of that of the world, so that they reach before its begin.

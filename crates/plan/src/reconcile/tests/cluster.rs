@@ -67,8 +67,8 @@ pub(super) const ONLY: &str = "only";
 fn spec(app: &str, instances: u32) -> Spec {
     let singleton = app == ONLY;
     let text = format!(
-        "app = {app:?}\nsingleton = {singleton}\nteam = \"t\"\n[process]\nport = 8080\n[resources]\ncpu = \"100m\"\n\
-         [scale]\ninstances = {instances}\n[rollout]\nstart_within = \"5s\"\n"
+        "app = {app:?}\nsingleton = {singleton}\nteam = \"t\"\n[process]\nport = 8080\n\
+         [resources]\ncpu = \"100m\"\n[scale]\ninstances = {instances}\n[rollout]\nstart_within = \"5s\"\n"
     );
     let manifest = Manifest::parse("freehold.toml", &text).expect("a good manifest");
     manifest.resolve(&environment()).expect("resolves")
@@ -354,7 +354,13 @@ impl Cluster {
                 }
                 let leased = leased.contains(&entry.instance);
                 let until = Moment(self.now.0.unsigned_abs()).after(LEASE);
-                advance_leased(&mut self.running, status, entry.wanted, dies, leased.then_some(until));
+                advance_leased(
+                    &mut self.running,
+                    status,
+                    entry.wanted,
+                    dies,
+                    leased.then_some(until),
+                );
             }
         }
     }
