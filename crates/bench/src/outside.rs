@@ -26,8 +26,8 @@ use crate::setting::{ORDER, Order, group_prefix};
 
 /// Prepares the namespaces, then becomes the program with its arguments. `$0` and `$@` are the
 /// program,
-/// `$HYBRID` a mount to take away, `$HOSTS` a file of names. With `$STAY` the shell remains the first
-/// process, which takes leave of processes that nobody waits for.
+/// `$HYBRID` a mount to take away, `$HOSTS` a file of names. With `$STAY` the shell remains the
+/// first process, which takes leave of processes that nobody waits for.
 const PREPARE: &str = "set -e
 ip link set lo up
 mount -t tmpfs -o mode=0755 tmpfs /run

@@ -1,8 +1,8 @@
 //! One call: which server it goes to, when it is made again, and what its answer means.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use api::error::{ApiError, ErrorCode};

@@ -17,7 +17,8 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use super::packet::{Kind, LENGTH, Nonce, Packet, packet};
 use super::wire::{Wire, receive};
 
-/// A host whose agent's own loop has shown no sign of life for so long does not answer for its host.
+/// A host whose agent's own loop has shown no sign of life for so long does not answer for its
+/// host.
 const PULSE_WITHIN: Duration = Duration::from_secs(5);
 
 /// After an error of the socket, so that a lasting one does not take the whole processor.

@@ -20,14 +20,15 @@ fn a_flood_does_not_fill_the_disk() {
     spec.log.rate_bytes_per_s = None;
     world.runtime.create(&spec).unwrap();
     let began = std::time::Instant::now();
-    let mut last = 0;
-    while began.elapsed() < Duration::from_millis(700) {
+    let mut most = 0;
+    // As long as a busy machine needs to fill more than one file, and then some.
+    while most <= 256 << 10 || began.elapsed() < Duration::from_millis(700) {
         let files = fs::read_dir(&spec.log.dir).unwrap().flatten();
         let used: u64 = files.filter_map(|entry| Some(entry.metadata().ok()?.len())).sum();
         assert!(used <= 4 * (256 << 10), "{used} bytes");
-        last = used;
+        most = most.max(used);
+        assert!(began.elapsed() < Duration::from_secs(30), "only {most} bytes came");
     }
-    assert!(last > 256 << 10, "{last}");
     world.runtime.delete(&spec.id).unwrap();
     // Logs are kept after deletion, and are whole.
     let mut follower = LogFollower::from(&spec.log.dir, 1);

@@ -105,9 +105,6 @@ mod tests {
             p99_us: Some(2_500),
         };
         let look = Look { width: None, now: Timestamp(0) };
-        insta::assert_snapshot!(table(&[route], &look), @r"
-        ROUTE              APP   ENVIRONMENT  ENDPOINTS  TLS  ADDRESSES              REQUESTS  FAILED  P50     P99
-        shop.example.com/  shop  production   3          yes  192.0.2.80,192.0.2.81  1200      3       ≤0.5ms  ≤2.5ms
-        ");
+        insta::assert_snapshot!(table(&[route], &look));
     }
 }

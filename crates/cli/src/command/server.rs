@@ -124,7 +124,7 @@ mod tests {
                 "started": Timestamp(0), "domain": "rack-1",
                 "leads": leads, "connected": connected, "store": connected.then_some(true),
                 "member": { "state": state },
-                "hears": if connected { json!({ "s9": 40 }) } else { json!({}) },
+                "hears": if connected { json!({ "s9": "40ms" }) } else { json!({}) },
             }))
             .unwrap()
         };

@@ -3,7 +3,8 @@
 //! [`Ruleset`] is the wanted state as a value. [`render_full`] and [`diff`] turn it into nft
 //! scripts without looking at the kernel; [`apply`] hands a script to `nft -f -`, which takes it
 //! whole or not at all. [`Changer`] goes the short way where nothing but elements changes: it puts
-//! them into the kernel itself, in one transaction. One table of our own is the only one ever named.
+//! them into the kernel itself, in one transaction. One table of our own is the only one ever
+//! named.
 //!
 //! Everything that changes while apps come and go is an element of a set or map, so that a change
 //! costs its own size and not the size of the rule set:

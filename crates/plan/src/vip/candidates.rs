@@ -32,8 +32,8 @@ pub fn published<'a>(
 /// Who may hold an address, sorted by name, at most [`Vip::MAX_CANDIDATES`].
 ///
 /// Those preferred by name go first. The others follow in an order that differs between addresses,
-/// so that several addresses of a segment are held by several hosts; where there are too many, those
-/// of other failure domains are taken first. A host that is being drained is none while there is
+/// so that several addresses of a segment are held by several hosts; where there are too many,
+/// those of other failure domains are taken first. A host that is being drained is none while there is
 /// another. Whether a host is dead plays no part: its hosts know better, and at once.
 #[must_use]
 pub fn candidates(vip: &VirtualAddress, hosts: &[&Host]) -> Vec<VipCandidate> {

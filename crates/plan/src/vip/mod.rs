@@ -10,7 +10,8 @@
 //! * Whoever was not running for a while (frozen, or starved of its processor) forgets what it was
 //!   and listens first.
 //!
-//! [`candidates`] says who may hold an address and who is preferred; that is all that servers decide.
+//! [`candidates`] says who may hold an address and who is preferred; that is all that servers
+//! decide.
 //!
 //! Pure: [`step`] takes a state, an event and the time and gives the next state and what to do.
 

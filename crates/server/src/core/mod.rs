@@ -42,9 +42,9 @@ pub use cache::Cache;
 pub use change::{Change, CommitError, store_error};
 
 pub use doctor::Gleaned;
-pub use events::{EventQueue, Events};
 pub(crate) use events::forget as forget_events;
 pub use events::write as write_events;
+pub use events::{EventQueue, Events};
 pub use gathered::{Gathered, Heard, HeardServer};
 pub use image::{Found, Held, ImageSource, Resolver};
 pub use kind::{

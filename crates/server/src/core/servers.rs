@@ -32,7 +32,8 @@ pub trait PeerRelay: Send + Sync {
     /// Why it did not answer, for people.
     async fn status(&self, app: &AppName) -> Result<Vec<AppStatus>, String>;
 
-    /// Asks for log lines of a host whose stream it holds. Lets the lines come until the asker leaves or there are no more.
+    /// Asks for log lines of a host whose stream it holds. Lets the lines come until the asker
+    /// leaves or there are no more.
     fn ask(&self, host: HostId, request: LogRequest, lines: mpsc::Sender<LogLine>);
 }
 

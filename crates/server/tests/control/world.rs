@@ -19,8 +19,8 @@ use api::time::Timestamp;
 use api::unit::{Bytes, MilliCpu};
 use async_trait::async_trait;
 use parking_lot::Mutex;
-use probe::AnyPort;
 use pki::{CertificateAuthority, ServerNames, SwappableIdentity};
+use probe::AnyPort;
 use server::control::{self, Driver, Lead};
 use server::core::{
     Agents, Cache, Caller, Change, Core, Events, Found, ImageSource, Planning, Resolver, Servers,

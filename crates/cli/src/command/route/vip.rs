@@ -207,8 +207,8 @@ mod tests {
         nobody.holders.clear();
         nobody.problem = Some("no connected host holds it".to_owned());
         insta::assert_snapshot!(table(&[view(), nobody], &look), @r"
-        ADDRESS     NETWORK      HOLDER  SINCE  OTHERS          PROBLEM
-        10.0.0.100  10.0.0.0/24  h2      90s    h1 (away),h3    -
+        ADDRESS     NETWORK      HOLDER  SINCE  OTHERS           PROBLEM
+        10.0.0.100  10.0.0.0/24  h2      90s    h1 (away),h3     -
         10.0.0.100  10.0.0.0/24  -       -      h1 (away),h2,h3  no connected host holds it
         ");
         let shown = details(&view(), &look);

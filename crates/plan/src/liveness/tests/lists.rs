@@ -31,11 +31,8 @@ fn a_server_does_not_probe_the_host_on_its_own_machine() {
     let hosts = (0..3).map(|n| host(n, "")).collect();
     let (told, mut elsewhere) = server("told", "api.example.com:7443");
     elsewhere.host = Some(id(1));
-    let servers = [
-        server("same", "10.0.0.0:7443"),
-        (told, elsewhere),
-        server("six", "[fd00::1]:7443"),
-    ];
+    let servers =
+        [server("same", "10.0.0.0:7443"), (told, elsewhere), server("six", "[fd00::1]:7443")];
     let lists = lists(&hosts, &BTreeMap::from(servers), 7444, OBSERVERS, &form());
     let targets = |name: &str| {
         let list = &lists[&Observer::Server(ServerId::new(name).unwrap())];

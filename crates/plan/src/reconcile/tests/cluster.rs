@@ -68,7 +68,8 @@ fn spec(app: &str, instances: u32) -> Spec {
     let singleton = app == ONLY;
     let text = format!(
         "app = {app:?}\nsingleton = {singleton}\nteam = \"t\"\n[process]\nport = 8080\n\
-         [resources]\ncpu = \"100m\"\n[scale]\ninstances = {instances}\n[rollout]\nstart_within = \"5s\"\n"
+         [resources]\ncpu = \"100m\"\n[scale]\ninstances = {instances}\n\
+         [rollout]\nstart_within = \"5s\"\n"
     );
     let manifest = Manifest::parse("freehold.toml", &text).expect("a good manifest");
     manifest.resolve(&environment()).expect("resolves")
