@@ -18,4 +18,4 @@ pub(crate) use lab::remove_left;
 pub(crate) use loss::Loss;
 pub(crate) use series::{Scenario, run};
 
-use wait::{LOOK_EVERY, patiently, settle};
+use wait::{PATIENCE, patiently, settle};

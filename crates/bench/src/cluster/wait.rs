@@ -7,10 +7,10 @@ use anyhow::Result;
 use super::platform::Platform;
 
 /// How long anything that becomes ready may take.
-const PATIENCE: Duration = Duration::from_secs(180);
+pub(super) const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Between two looks: each may be a process.
-pub(super) const LOOK_EVERY: Duration = Duration::from_millis(100);
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// Waits until `look` gives something.
 pub(super) fn patiently<T>(what: &str, mut look: impl FnMut() -> Result<Option<T>>) -> Result<T> {

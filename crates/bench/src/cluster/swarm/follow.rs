@@ -9,7 +9,7 @@ use std::thread::{JoinHandle, sleep};
 use std::time::Duration;
 
 use super::api::{Container, Task, get};
-use super::ask_any;
+use super::peer::ask_any;
 use crate::cluster::client::Targets;
 use crate::cluster::platform::Follow;
 

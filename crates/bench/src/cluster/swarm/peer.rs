@@ -94,7 +94,10 @@ impl Swarm {
 }
 
 /// The answer of the first engine that has one.
-fn ask_any<T: serde::de::DeserializeOwned>(sockets: &[PathBuf], path: &str) -> Result<T> {
+pub(super) fn ask_any<T: serde::de::DeserializeOwned>(
+    sockets: &[PathBuf],
+    path: &str,
+) -> Result<T> {
     let mut last = None;
     for socket in sockets {
         match get(socket, path) {
@@ -146,7 +149,7 @@ impl Platform for Swarm {
         self.docker(&["service", "rm", APP])?;
         patiently("the service's end", || {
             let left = self.lab.plan().machines.iter().map(|machine| -> Result<usize> {
-                let containers: Vec<api::Container> =
+                let containers: Vec<super::api::Container> =
                     get(&socket(&self.lab, &machine.name)?, "/containers/json")?;
                 Ok(containers.len())
             });
