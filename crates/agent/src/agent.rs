@@ -33,7 +33,7 @@ use api::registry::Registry;
 use api::release::Image;
 use api::status::HostStatus;
 use api::warm::Warm;
-use pki::{CaBundle, SwappableAuthorities};
+use pki::{CaBundle, SwappableAuthorities, SwappableIdentity};
 use probe::{Answering, Service};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -192,17 +192,7 @@ impl Agent {
         let (warming, giving) =
             Warming::new(options, &images, &authorities, &identity, kept.warm.clone()).await?;
         let capacity = capacity::of_host(options, data.root());
-        let context = Arc::new(Containers {
-            host: options.host.clone(),
-            clock: Clock::new(options.clock.clone()),
-            runtime: runtime.clone(),
-            images: images.clone(),
-            network: network.clone(),
-            paths: paths(options, data)?,
-            leases: Arc::new(Leases::new(runtime.clone(), options.clock.clone())),
-            starts: Semaphore::new(Containers::starts_at_once()),
-            prepared: Prepared::default(),
-        });
+        let context = containers(options, data, &runtime, &images, &network)?;
         // Ports that are taken are found before anything runs.
         let ingress = start_ingress(options, data.root(), &kept).await?;
         let (able, vips) = start_vips(options, kept.vips.as_ref())?;
@@ -215,21 +205,11 @@ impl Agent {
         }
         let (orders, order_queue) = mpsc::channel(DOCUMENTS);
         let (used, in_use) = watch::channel(Vec::new());
-        let agent = Self {
-            runtime,
-            network: network.clone(),
-            ingress: ingress.clone(),
-            vips: vips.clone(),
-            orders: orders.clone(),
-            tasks: TaskTracker::new(),
-            ending: CancellationToken::new(),
-            resting: CancellationToken::new(),
-        };
+        let agent = Self::of(runtime, &network, (ingress.clone(), vips.clone()), &orders);
         agent.tasks.spawn(converger.run(order_queue, used, agent.resting.clone()));
         let (observe, observed) = agent.probe(options, kept.observe).await?;
         let (acknowledge, acknowledged) = watch::channel(Acknowledge::default());
         let (decides, left) = agent.leave(&observe, &observed);
-        let listed = servers.subscribe();
         let vip_addresses = kept.vips.as_ref().map(dispatch::addresses).unwrap_or_default();
         let dispatcher = Dispatcher {
             orders,
@@ -253,19 +233,7 @@ impl Agent {
         let reported = (status.clone(), acknowledged, observed);
         agent.gateway(options, &dispatcher);
         let about = watch::Sender::new(about(options, kept.domain));
-        agent.spawn(
-            Keeping {
-                options: options.clone(),
-                servers: listed,
-                identity,
-                trusted: authorities,
-                given: dispatcher.authorities.subscribe(),
-                taken: kept.authorities,
-                keeper: Keeper::start(vault.clone(), "authorities"),
-                about: about.clone(),
-            }
-            .run(),
-        );
+        agent.keep((identity, authorities, kept.authorities), options, &dispatcher, &vault, &about);
         agent.watch_domain(options, &vault, &about);
         agent.link(options, dispatcher, tables, (reported, about.subscribe(), decides));
         agent.spawn(tell_time(options.clock.clone(), about));
@@ -279,6 +247,51 @@ impl Agent {
         }
         agent.tasks.close();
         Ok(agent)
+    }
+
+    /// Keeps the certificate and whom it trusts as they are to be.
+    fn keep(
+        &self,
+        (identity, trusted, taken): (
+            Arc<SwappableIdentity>,
+            Arc<SwappableAuthorities>,
+            Option<Authorities>,
+        ),
+        options: &Options,
+        dispatcher: &Dispatcher,
+        vault: &Arc<Vault>,
+        about: &watch::Sender<About>,
+    ) {
+        let keeping = Keeping {
+            options: options.clone(),
+            servers: dispatcher.servers.subscribe(),
+            identity,
+            trusted,
+            given: dispatcher.authorities.subscribe(),
+            taken,
+            keeper: Keeper::start(vault.clone(), "authorities"),
+            about: about.clone(),
+        };
+        self.spawn(keeping.run());
+    }
+
+    /// What tasks can be started of.
+    fn of(
+        runtime: Arc<HostRuntime>,
+        network: &Arc<Network>,
+        (ingress, vips): (Option<Arc<Ingress>>, Option<Arc<Vips>>),
+        orders: &mpsc::Sender<crate::converge::Order>,
+    ) -> Self {
+        Self {
+            runtime,
+            network: network.clone(),
+            ingress,
+            vips,
+            orders: orders.clone(),
+            tasks: TaskTracker::new(),
+            ending: CancellationToken::new(),
+            resting: CancellationToken::new(),
+        }
     }
 
     /// Holds a stream to the servers, for reports up and documents down.
@@ -443,6 +456,27 @@ fn open_runtime(options: &Options) -> Result<HostRuntime, AgentError> {
         shim: ShimCommand { exe: options.exe.clone(), args: options.shim_args.clone() },
         driver: DriverKind::Libcontainer,
     })?)
+}
+
+/// The host as the drivers of its instances see it.
+fn containers(
+    options: &Options,
+    data: &DataDirectory,
+    runtime: &Arc<HostRuntime>,
+    images: &Arc<Images>,
+    network: &Arc<Network>,
+) -> Result<Arc<Containers>, AgentError> {
+    Ok(Arc::new(Containers {
+        host: options.host.clone(),
+        clock: Clock::new(options.clock.clone()),
+        runtime: runtime.clone(),
+        images: images.clone(),
+        network: network.clone(),
+        paths: paths(options, data)?,
+        leases: Arc::new(Leases::new(runtime.clone(), options.clock.clone())),
+        starts: Semaphore::new(Containers::starts_at_once()),
+        prepared: Prepared::default(),
+    }))
 }
 
 fn open_images(data: &DataDirectory, origins: Origins, kept: &Kept) -> Result<Images, AgentError> {

@@ -143,10 +143,7 @@ pub async fn run(options: Options, stop: CancellationToken) -> Result<(), RunErr
     let listener = http::bind(options.api)
         .await
         .map_err(|cause| RunError::Listen { address: options.api, cause })?;
-    let registry_dir = options.data.join("registry");
-    let registry = Registry::open(&registry_dir, oci::Options::default())
-        .map_err(|error| RunError::Registry(Box::new(error)))?;
-    let registry = Arc::new(registry);
+    let registry = open_registry(&options)?;
     let (core, queue) = core(&options, store.clone(), registry.clone()).await?;
     let tasks = TaskTracker::new();
     let inner = CancellationToken::new();
@@ -206,6 +203,11 @@ pub async fn run(options: Options, stop: CancellationToken) -> Result<(), RunErr
     }
     store.close().await?;
     Ok(())
+}
+
+fn open_registry(options: &Options) -> Result<Arc<Registry>, RunError> {
+    let opened = Registry::open(options.data.join("registry"), oci::Options::default());
+    Ok(Arc::new(opened.map_err(|error| RunError::Registry(Box::new(error)))?))
 }
 
 /// Says so when the supervision of etcd ends other than by being told to.

@@ -62,6 +62,8 @@ pub async fn run_on(
     kept: impl Fn(&str) -> Option<Vec<u8>>,
 ) -> Result<(), RuntimeError> {
     let kept = read(kept);
+    let (hello, about) = introduction(&ground);
+    let about = watch::Sender::new(about);
     let servers = Servers::new(ground.servers, kept.servers.unwrap_or_default());
     let servers = watch::Sender::new(servers);
     let keeper = |name| Keeper::start(ground.shelf.clone(), name);
@@ -103,47 +105,49 @@ pub async fn run_on(
         servers,
         authorities: watch::Sender::default(),
     };
-    let hello = Hello {
-        version: VERSION,
-        host: ground.host.name().clone(),
-        binary: env!("CARGO_PKG_VERSION").to_owned(),
-        capacity,
-        place: ground.place.clone(),
-    };
-    let about = watch::Sender::new(About {
-        place: ground.place,
-        domain_problem: String::new(),
-        trusts: Trusts::default(),
-        settings: None,
-        time: ground.clock.wall(),
-    });
     let (down, documents) = mpsc::channel(DOCUMENTS);
-    let (_, traffic) = watch::channel(Traffic::default());
-    let (_, held) = watch::channel(Holdings::default());
     let reported = status.clone();
     let uplink = Uplink {
         hello,
         status,
         acknowledge: acknowledged,
-        traffic,
+        traffic: watch::channel(Traffic::default()).1,
         observed,
-        held,
+        held: watch::channel(Holdings::default()).1,
         leases: ground.leases,
         about: about.subscribe(),
         down,
     };
-    let network = kept.network.unwrap_or_default();
     tokio::join!(
         converger.run(order_queue, used, CancellationToken::new()),
         feel_pulse(orders, beat),
         service.run(),
-        dispatcher.run(documents, (network, None)),
+        dispatcher.run(documents, (kept.network.unwrap_or_default(), None)),
         crate::link::run(dialer, listed, uplink, decides),
         leave.run(leaving),
         tell_time(ground.clock, about),
         keep_status(reported, Keeper::start(ground.shelf, "status")),
     );
     Ok(())
+}
+
+/// What it says of itself, first and from then on.
+fn introduction(ground: &Ground) -> (Hello, About) {
+    let hello = Hello {
+        version: VERSION,
+        host: ground.host.name().clone(),
+        binary: env!("CARGO_PKG_VERSION").to_owned(),
+        capacity: ground.capacity,
+        place: ground.place.clone(),
+    };
+    let about = About {
+        place: ground.place.clone(),
+        domain_problem: String::new(),
+        trusts: Trusts::default(),
+        settings: None,
+        time: ground.clock.wall(),
+    };
+    (hello, about)
 }
 
 fn read(kept: impl Fn(&str) -> Option<Vec<u8>>) -> Kept {
