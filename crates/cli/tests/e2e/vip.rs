@@ -259,7 +259,7 @@ fn a_virtual_address_outlives_its_holders_with_api_registry_and_apps() {
         let back = rows.any(|row| row["name"] == second.as_str() && row["connected"] == true);
         if back { Ok(()) } else { Err("not connected".into()) }
     });
-    assert_eq!(holders(&lab), [third.clone()], "it does not take the address back");
+    assert_eq!(holders(&lab), std::slice::from_ref(&third), "it does not take the address back");
 
     // Deleted, it is nobody's.
     let deleted = now_ns();

@@ -81,12 +81,12 @@ pub(super) fn committed(world: &mut World, node: NodeId, txn: &Txn, changes: &[W
             match key.split_once('/').map_or("", |(kind, _)| kind) {
                 "assignment" => {
                     if let Some(new) = value.and_then(read::<Assignment>) {
-                        assigned(world, new);
+                        assigned(world, &new);
                     }
                 }
                 "host" => {
                     if let Some(host) = value.and_then(read::<Host>) {
-                        heard_of(world, host);
+                        heard_of(world, &host);
                     }
                 }
                 "deployment" => deployed(world, &key, value.and_then(read::<Deployment>)),
@@ -182,7 +182,7 @@ fn deployed(world: &mut World, key: &str, new: Option<Deployment>) {
 }
 
 /// Somebody is taken for dead, or is not any more.
-fn heard_of(world: &mut World, host: Host) {
+fn heard_of(world: &mut World, host: &Host) {
     let before = world.check.hosts.insert(host.name.clone(), host.clone());
     let was_down = before.is_some_and(|before| before.is_down());
     if was_down == host.is_down() {
@@ -199,7 +199,7 @@ fn heard_of(world: &mut World, host: Host) {
 }
 
 /// A host's assignment was written.
-fn assigned(world: &mut World, new: Assignment) {
+fn assigned(world: &mut World, new: &Assignment) {
     let empty = Assignment::empty(new.host.clone());
     let old = world.check.assignments.insert(new.host.clone(), new.clone()).unwrap_or(empty);
     let added: Vec<&Entry> =
@@ -209,10 +209,10 @@ fn assigned(world: &mut World, new: Assignment) {
         world.trace.note(world.now, &line);
     }
     explosion(world, &added);
-    addresses(world, &new, &old, &added);
+    addresses(world, new, &old, &added);
     budget(world, &added);
     for entry in &old.entries {
-        leaves(world, &new, entry);
+        leaves(world, new, entry);
     }
 }
 
@@ -378,7 +378,7 @@ impl Check {
     fn recent_goals(&self, place: &Place, now: u64) -> impl Iterator<Item = Goal> {
         let goals = self.goals.get(place).map_or(&[][..], Vec::as_slice);
         let first = goals.partition_point(|goal| goal.at + STALE < now).saturating_sub(1);
-        goals[first.min(goals.len())..].to_vec().into_iter()
+        goals[first.min(goals.len())..].iter().copied()
     }
 
     /// A container died of itself.

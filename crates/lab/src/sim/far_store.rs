@@ -50,10 +50,13 @@ pub(super) struct Call {
     pub(super) answer: oneshot::Sender<Result<Reply, StoreError>>,
 }
 
+/// Batches that wait, and who is to be woken for the next.
+type Waiting = (VecDeque<Result<WatchBatch, StoreError>>, Option<Waker>);
+
 /// Where a watch's batches wait for their reader.
 #[derive(Debug, Default)]
 pub(super) struct Sink {
-    state: Mutex<(VecDeque<Result<WatchBatch, StoreError>>, Option<Waker>)>,
+    state: Mutex<Waiting>,
 }
 
 impl Sink {

@@ -289,7 +289,7 @@ fn death(world: &mut World) {
     let (at, name) = world.random.one(&running).clone();
     world.trace.note(world.now, &format!("{name} dies"));
     world.check.died(world.now, &name);
-    world.machines[at].end(&name, ExitCause::Exited(1));
+    world.machines[at].end(&name, &ExitCause::Exited(1));
 }
 
 /// A server's write was done: the leader's may have been its last.

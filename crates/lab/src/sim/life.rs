@@ -189,7 +189,7 @@ impl World {
                 });
                 for (container, healthy) in all {
                     self.told(node, Told::Stopped(container.clone(), healthy));
-                    self.machines[at].end(&container, ExitCause::Signaled(15));
+                    self.machines[at].end(&container, &ExitCause::Signaled(15));
                 }
             }
         }

@@ -120,7 +120,7 @@ impl Machine {
     }
 
     /// A container ends, if it runs.
-    pub(super) fn end(&self, name: &str, cause: ExitCause) {
+    pub(super) fn end(&self, name: &str, cause: &ExitCause) {
         let mut state = self.state.lock();
         let Some(container) = state.containers.get_mut(name) else { return };
         if container.dead.is_none() {
@@ -259,7 +259,7 @@ impl Host for Hollow {
 
     async fn delete(&self, container: &ContainerId) -> Result<(), String> {
         tokio::time::sleep(self.machine.some(1, 10)).await;
-        self.machine.end(container.as_str(), ExitCause::Signaled(9));
+        self.machine.end(container.as_str(), &ExitCause::Signaled(9));
         self.machine.state.lock().containers.remove(container.as_str());
         Ok(())
     }

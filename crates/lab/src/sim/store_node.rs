@@ -129,10 +129,10 @@ pub(super) fn serve(world: &mut World, node: NodeId, call: Call) {
         super::check::committed(world, node, txn, &changes);
         world.pump();
     }
-    if world.planted == Some(Planted::LooseSurge) {
-        if let Ok(Reply::Page(page)) = &mut reply {
-            page.kvs.iter_mut().for_each(loosen);
-        }
+    if world.planted == Some(Planted::LooseSurge)
+        && let Ok(Reply::Page(page)) = &mut reply
+    {
+        page.kvs.iter_mut().for_each(loosen);
     }
     if succeeded && world.faults.loses_answer(world.shape.kind(node), &mut world.random) {
         let lost = StoreError::Uncertain { what: "a fault".into(), cause: None };

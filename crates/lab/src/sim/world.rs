@@ -280,7 +280,7 @@ impl World {
                 let _ = answer.send(taken);
             }
             What::End { host, container } => {
-                self.machines[host].end(&container, ExitCause::Signaled(15));
+                self.machines[host].end(&container, &ExitCause::Signaled(15));
             }
             What::Boot(node) => self.boot(node),
             What::Client => self.ask(),

@@ -148,6 +148,7 @@ fn in_path(path: &str) -> Vec<Value> {
             "app" => "The app's name.",
             "certificate" => "The certificate's name.",
             "environment" => "The environment's name.",
+            "address" => "A virtual address.",
             "host" => "The host's name.",
             "id" => "The token's id, the part between its underscores.",
             "number" => "The release's number inside its app.",
