@@ -10,6 +10,7 @@ mod domain;
 mod hands;
 mod hollow;
 mod identity;
+mod kept;
 mod leave;
 mod options;
 mod warm;
@@ -29,17 +30,15 @@ use api::ingress::IngressTable;
 use api::liveness::{Observe, Observed};
 use api::network::{NetworkTable, VipTable};
 use api::protocol::{Acknowledge, Hello, Place, VERSION};
-use api::registry::Registry;
 use api::release::Image;
 use api::status::HostStatus;
-use api::warm::Warm;
 use pki::{CaBundle, SwappableAuthorities, SwappableIdentity};
 use probe::{Answering, Service};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::converge::{Clock, Containers, Converger, Documents, Paths, Prepared, StatusReceiver};
+use crate::converge::{Clock, Containers, Converger, Paths, Prepared, StatusReceiver};
 use crate::failure::told;
 use crate::images::{Images, ImagesError, Origins};
 use crate::ingress::{Ingress, IngressOptions, ProxyCommand, Traffic, keep_gateway};
@@ -51,6 +50,7 @@ use crate::state::{DataDirectory, Keeper, Vault, make_private};
 use crate::vip::{Holdings, VipOptions, Vips, watch_proxy};
 use dispatch::Dispatcher;
 use identity::Keeping;
+use kept::{Kept, load};
 use leave::Leaving;
 use warm::Warming;
 
@@ -77,23 +77,6 @@ type Reported = (StatusReceiver, watch::Receiver<Acknowledge>, watch::Receiver<O
 /// That, what the host says of itself, and where it is said whether a server decides.
 type Linked = (Reported, watch::Receiver<About>, watch::Sender<bool>);
 
-/// What was kept on disk.
-#[derive(Default)]
-struct Kept {
-    documents: Option<Documents>,
-    network: Option<NetworkTable>,
-    ingress: Option<Arc<IngressTable>>,
-    registries: Option<Vec<Registry>>,
-    vips: Option<VipTable>,
-    serve: Option<bool>,
-    observe: Option<Observe>,
-    servers: Option<Vec<String>>,
-    authorities: Option<Authorities>,
-    domain: Option<DomainPath>,
-    warm: Option<Warm>,
-    status: Option<HostStatus>,
-}
-
 /// Runs the agent until `shutdown` is ready.
 ///
 /// # Errors
@@ -117,47 +100,6 @@ pub async fn run(options: Options, shutdown: impl Future<Output = ()>) -> Result
     agent.stop(&options).await;
     drop(data);
     Ok(())
-}
-
-fn load(vault: &Vault) -> Result<Kept, AgentError> {
-    Ok(Kept {
-        documents: vault.load("assignment")?,
-        network: vault.load("network")?,
-        ingress: vault.load("ingress")?,
-        registries: vault.load("registries")?,
-        vips: vault.load("vips")?,
-        serve: vault.load("serve")?,
-        // Without it nothing is probed until a server says whom.
-        observe: vault.load("observe").unwrap_or_else(|error| {
-            tracing::warn!(error = told(&error), "the list of hosts to probe is lost");
-            None
-        }),
-        // Those of the configuration remain.
-        servers: vault.load("servers").unwrap_or_else(|error| {
-            tracing::warn!(error = told(&error), "the list of servers is lost");
-            None
-        }),
-        // The file of the authorities remains.
-        authorities: vault.load("authorities").unwrap_or_else(|error| {
-            tracing::warn!(error = told(&error), "the generation of the authorities is lost");
-            None
-        }),
-        // The command finds it again.
-        domain: vault.load("domain").unwrap_or_else(|error| {
-            tracing::warn!(error = told(&error), "the last failure domain is lost");
-            None
-        }),
-        // Nothing is fetched ahead of need until a server says what.
-        warm: vault.load("warm").unwrap_or_else(|error| {
-            tracing::warn!(error = told(&error), "the list of images to have is lost");
-            None
-        }),
-        // Only counts and times: better without than not at all.
-        status: vault.load("status").unwrap_or_else(|error| {
-            tracing::warn!(error = told(&error), "the last report is lost");
-            None
-        }),
-    })
 }
 
 /// The running parts.

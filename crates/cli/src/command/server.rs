@@ -19,7 +19,6 @@ use crate::role;
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 #[group(skip)]
 // The one inside is called the same, and says whether a server is to run.
-#[group(skip)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     noun: Option<Noun>,

@@ -33,8 +33,8 @@ pub fn published<'a>(
 ///
 /// Those preferred by name go first. The others follow in an order that differs between addresses,
 /// so that several addresses of a segment are held by several hosts; where there are too many,
-/// those of other failure domains are taken first. A host that is being drained is none while there is
-/// another. Whether a host is dead plays no part: its hosts know better, and at once.
+/// those of other failure domains are taken first. A host that is being drained is none while there
+/// is another. Whether a host is dead plays no part: its hosts know better, and at once.
 #[must_use]
 pub fn candidates(vip: &VirtualAddress, hosts: &[&Host]) -> Vec<VipCandidate> {
     let may: Vec<&Host> = hosts.iter().copied().filter(|host| vip.may_be_held_by(host)).collect();

@@ -229,6 +229,7 @@ pub(crate) struct Pair {
 
 /// What a lab starts of this binary.
 #[derive(Debug, clap::Subcommand)]
+#[expect(clippy::enum_variant_names, reason = "they are subcommands: their names are words")]
 pub(crate) enum Hidden {
     /// A machine's first process
     #[command(hide = true)]

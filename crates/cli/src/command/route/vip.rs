@@ -91,7 +91,7 @@ pub(super) fn run(session: &Session, arguments: Arguments) -> Result<ExitCode, F
         }
         Arguments::Show { address } => {
             let vip = session.ask(async |client| client.vip(address).await)?;
-            session.show(&vip, |vip, look| details(vip, look))
+            session.show(&vip, details)
         }
         Arguments::Set { address, choice } => {
             let choice = choice.read()?;
