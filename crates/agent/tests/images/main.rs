@@ -177,7 +177,7 @@ async fn a_layer_comes_from_another_host_when_nothing_else_is_in_reach() {
     let b = Host::new(&authority, b, &address).await;
     let c = Host::new(&authority, c, &address).await;
     a.ensure(&image).await.unwrap();
-    assert_eq!(*a.images.held().borrow(), [digest.clone()]);
+    assert_eq!(*a.images.held().borrow(), std::slice::from_ref(&digest));
     // Every server and registry is gone.
     serving.abort();
     let _ = serving.await;
@@ -185,7 +185,7 @@ async fn a_layer_comes_from_another_host_when_nothing_else_is_in_reach() {
     b.sent_to(&a, &digest, true);
     b.ensure(&image).await.unwrap();
     assert!(b.has_layer(&layer));
-    assert_eq!(*b.images.held().borrow(), [digest.clone()]);
+    assert_eq!(*b.images.held().borrow(), std::slice::from_ref(&digest));
     // One who is not named gets nothing, not even a document.
     c.sent_to(&a, &digest, false);
     let refused = c.ensure(&image).await.unwrap_err();
