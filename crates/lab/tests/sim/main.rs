@@ -27,18 +27,18 @@ fn search(first: u64, count: u64, planted: Option<Planted>, enough: usize) -> Ve
             scope.spawn(|| {
                 loop {
                     let at = next.fetch_add(1, Ordering::SeqCst);
-                    if at >= count || found.lock().unwrap().len() >= enough {
+                    if at >= count || found.lock().expect("no search panics").len() >= enough {
                         return;
                     }
                     let said = ask(first + at, planted);
                     if !said.violations.is_empty() || !said.broken.is_empty() {
-                        found.lock().unwrap().push(said);
+                        found.lock().expect("no search panics").push(said);
                     }
                 }
             });
         }
     });
-    found.into_inner().unwrap()
+    found.into_inner().expect("no search panics")
 }
 
 /// Runs one seed where the environment asks for it; else there is nothing to do.
