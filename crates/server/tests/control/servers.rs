@@ -279,9 +279,8 @@ async fn log_lines_come_by_way_of_the_server_that_holds_the_hosts_stream() {
                     lines.send(line(sequence, &asked.instance)).await.unwrap();
                 }
                 // Who follows hears more until they leave; then this ends.
-                let mut sequence = u64::from(asked.tail);
-                while asked.follow {
-                    sequence += 1;
+                let more = if asked.follow { u64::MAX } else { 0 };
+                for sequence in (u64::from(asked.tail) + 1..).take_while(|at| *at < more) {
                     if lines.send(line(sequence, &asked.instance)).await.is_err() {
                         break;
                     }
