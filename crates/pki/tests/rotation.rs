@@ -64,8 +64,8 @@ fn swappable(bundle: &CaBundle) -> Arc<SwappableAuthorities> {
     SwappableAuthorities::new(bundle).unwrap()
 }
 
-fn shown(identity: Identity) -> Arc<SwappableIdentity> {
-    SwappableIdentity::new(&identity).unwrap()
+fn shown(identity: &Identity) -> Arc<SwappableIdentity> {
+    SwappableIdentity::new(identity).unwrap()
 }
 
 #[test]
@@ -75,13 +75,13 @@ fn who_knows_only_the_old_one_believes_the_new_one_by_its_word() {
     let mut rest = vec![word];
     rest.extend(new.bundle().followed_by(old.bundle()).unwrap().certificates().to_vec());
     let serves = |identity| swappable(&both).server_tls(identity, ALPN, None).unwrap();
-    let host = || Some(shown(old.issue_host("h", Timestamp::now()).unwrap()));
+    let host = || Some(shown(&old.issue_host("h", Timestamp::now()).unwrap()));
     let knows = |bundle: &CaBundle| swappable(bundle).client_tls(host(), ALPN, None).unwrap();
 
-    let with = || shown(server_of(&new).followed_by(&rest).unwrap());
+    let with = || shown(&server_of(&new).followed_by(&rest).unwrap());
     shake(knows(old.bundle()), serves(with())).unwrap();
     shake(knows(new.bundle()), serves(with())).unwrap();
-    let without = shown(server_of(&new).with_authorities(&both).unwrap());
+    let without = shown(&server_of(&new).with_authorities(&both).unwrap());
     assert!(shake(knows(old.bundle()), serves(without)).is_err(), "its word is missing");
     let pinned = PinnedAuthority::new(old.bundle().fingerprint());
     shake(pinned.tls(ALPN, None).unwrap(), serves(with())).unwrap();
@@ -89,7 +89,7 @@ fn who_knows_only_the_old_one_believes_the_new_one_by_its_word() {
     let pinned = PinnedAuthority::new(stranger.bundle().fingerprint());
     assert!(shake(pinned.tls(ALPN, None).unwrap(), serves(with())).is_err());
     // The word is of this successor only.
-    let other = shown(server_of(&stranger).followed_by(&rest).unwrap());
+    let other = shown(&server_of(&stranger).followed_by(&rest).unwrap());
     assert!(shake(knows(old.bundle()), serves(other)).is_err());
 }
 
@@ -97,10 +97,10 @@ fn who_knows_only_the_old_one_believes_the_new_one_by_its_word() {
 fn an_authority_that_is_dropped_is_out_at_the_next_handshake() {
     let Two { old, new, both } = two();
     let trusted = swappable(&both);
-    let own = shown(server_of(&new));
+    let own = shown(&server_of(&new));
     let server = trusted.server_tls(own.clone(), ALPN, None).unwrap();
     let client = |authority: &CertificateAuthority| {
-        let identity = shown(authority.issue_host("h", Timestamp::now()).unwrap());
+        let identity = shown(&authority.issue_host("h", Timestamp::now()).unwrap());
         swappable(&both).client_tls(Some(identity), ALPN, None).unwrap()
     };
     shake(client(&old), server.clone()).unwrap();
@@ -111,7 +111,7 @@ fn an_authority_that_is_dropped_is_out_at_the_next_handshake() {
     // The other way round: what a client trusts.
     let trusts = swappable(&both);
     let config = trusts.client_tls(None, ALPN, None).unwrap();
-    let serves = |authority| swappable(&both).server_tls(shown(server_of(authority)), ALPN, None);
+    let serves = |authority| swappable(&both).server_tls(shown(&server_of(authority)), ALPN, None);
     shake(config.clone(), serves(&old).unwrap()).unwrap();
     trusts.replace(new.bundle()).unwrap();
     assert!(shake(config.clone(), serves(&old).unwrap()).is_err());
