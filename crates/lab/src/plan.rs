@@ -6,6 +6,7 @@ use api::host::DomainPath;
 use api::id::HostId;
 use clock::Offset;
 use ipnet::Ipv4Net;
+use net::overlay::Mode;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -42,6 +43,8 @@ pub struct Shape {
     pub bare: bool,
     /// What each machine has.
     pub limits: Limits,
+    /// How packets go between hosts; the agents' own choice when none.
+    pub overlay: Option<Mode>,
     /// The machines' addresses, a /24; seen inside the lab only.
     pub range: Ipv4Net,
 }
@@ -57,6 +60,7 @@ impl Default for Shape {
             apart: false,
             bare: false,
             limits: Limits::default(),
+            overlay: None,
             range: Ipv4Net::new_assert(Ipv4Addr::new(10, 64, 0, 0), 24),
         }
     }
@@ -90,6 +94,9 @@ pub struct Plan {
     pub services: Ipv4Net,
     /// What each machine has.
     pub limits: Limits,
+    /// How packets go between hosts, by the word that agents take; their own choice when none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overlay: Option<String>,
     /// All machines.
     pub machines: Vec<Machine>,
 }
@@ -209,7 +216,9 @@ impl Plan {
             let (on, rack) = (on.map(|at| word("hv", at)), rack.map(|at| word("rack", at)));
             add(name, on, rack, members);
         }
-        Ok(Self { range: shape.range, instances, services, limits: shape.limits, machines })
+        let overlay = shape.overlay.map(|mode| mode.to_string());
+        let (range, limits) = (shape.range, shape.limits);
+        Ok(Self { range, instances, services, limits, overlay, machines })
     }
 
     /// The machine of that name.

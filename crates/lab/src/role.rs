@@ -102,6 +102,8 @@ pub(crate) fn arguments(
             if way == Way::Join {
                 add("--name", member.name.clone());
                 add("--label", "ingress=true".to_owned());
+                // It is kept with what it learns when it joins.
+                plan.overlay.iter().for_each(|mode| add("--overlay", mode.clone()));
             }
         }
         (Role::Etcd, _) => {}
@@ -137,4 +139,29 @@ fn others(plan: &Plan, machine: &Machine, member: &Member) -> Vec<String> {
 /// A lab's directory is checked to be text.
 fn text(path: &Path) -> String {
     path.to_string_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use net::overlay::Mode;
+
+    use super::*;
+    use crate::plan::Shape;
+
+    #[test]
+    fn hosts_join_with_the_way_that_all_agree_on() {
+        let lab = Lab::at(Path::new("/var/lib/labs"), "lab").unwrap();
+        for overlay in [None, Some(Mode::Vxlan)] {
+            let plan = Plan::of(&Shape { overlay, ..Shape::default() }).unwrap();
+            let machine = plan.machine("host-2").unwrap();
+            let member = machine.member(Role::Agent).unwrap();
+            let told = |way| {
+                let all = arguments(&lab, &plan, machine, member, way);
+                let at = all.iter().position(|word| word == "--overlay")?;
+                all.get(at + 1).cloned()
+            };
+            assert_eq!(told(Way::Join), overlay.map(|mode| mode.to_string()));
+            assert_eq!(told(Way::Plain), None);
+        }
+    }
 }

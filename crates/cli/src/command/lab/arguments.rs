@@ -6,6 +6,7 @@ use ::lab::{DEFAULT_BASE, Lab, Limits, Shape};
 use api::unit::Bytes;
 use clock::Offset;
 use ipnet::Ipv4Net;
+use net::overlay::Mode;
 
 use crate::failure::Failure;
 
@@ -173,6 +174,9 @@ pub(crate) struct Up {
     /// Memory of each machine
     #[arg(long, value_name = "SIZE", default_value = "2GiB")]
     pub memory: Bytes,
+    /// How packets go between hosts, the same on all: auto, vxlan or direct [default: auto]
+    #[arg(long, value_name = "MODE", conflicts_with = "bare")]
+    pub overlay: Option<Mode>,
     /// The machines' addresses, a /24; seen inside the lab only
     #[arg(long, value_name = "CIDR", default_value = "10.64.0.0/24")]
     pub range: Ipv4Net,
@@ -191,6 +195,7 @@ impl Up {
             apart: self.servers_apart,
             bare: self.bare,
             limits: Limits { cpus: self.cpus, memory_bytes: self.memory.0, ..Limits::default() },
+            overlay: self.overlay,
             range: self.range,
         }
     }
