@@ -26,11 +26,9 @@ use options::Options;
 fn main() -> ExitCode {
     pki::install_provider();
     let options = Options::parse();
-    if let Some(address) = options.hold {
-        return match cluster::hold(address) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(_) => ExitCode::FAILURE,
-        };
+    let client = options.hold.map(cluster::hold).or_else(|| options.fill.map(cluster::fill));
+    if let Some(ended) = client {
+        return if ended.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     }
     let done = match &options.inside {
         None => outside::run(&options),

@@ -42,6 +42,10 @@ pub(crate) struct Options {
     #[arg(long, value_name = "ADDRESS", hide = true)]
     pub(crate) hold: Option<std::net::SocketAddrV4>,
 
+    /// Be the client that fills packets to and from this address, from where it is
+    #[arg(long, value_name = "ADDRESS", hide = true)]
+    pub(crate) fill: Option<std::net::SocketAddrV4>,
+
     /// The scratch directory of a run inside its namespaces
     #[arg(long, value_name = "DIR", hide = true)]
     pub(crate) inside: Option<PathBuf>,
@@ -83,6 +87,28 @@ pub(crate) enum Benchmark {
     LeaderLoss,
     /// The host that holds the address that clients ask dies
     VipLoss,
+    /// One connection through a service address while other hosts die
+    LongConnection,
+    /// Packets of the full size between instances of two hosts, by tunnel and directly
+    MtuLoad,
+    /// A singleton's agent, server or host stands still or dies
+    Singleton,
+    /// All servers and their etcd are frozen, then dead for minutes
+    FailStatic,
+    /// A host dies while all servers are frozen
+    StaticKill,
+    /// No host reaches a server, but hosts reach each other
+    ControlCut,
+    /// Of packets between machines 30 % get lost
+    #[value(name = "loss-30")]
+    #[serde(rename = "loss-30")]
+    Loss30,
+    /// A host is cut off from everything and comes back
+    CutOff,
+    /// Everything loses power at once
+    ColdStart,
+    /// A member of etcd dies under writes
+    EtcdLoss,
 }
 
 impl Benchmark {
@@ -96,6 +122,16 @@ impl Benchmark {
                 | Self::HypervisorLoss
                 | Self::LeaderLoss
                 | Self::VipLoss
+                | Self::LongConnection
+                | Self::MtuLoad
+                | Self::Singleton
+                | Self::FailStatic
+                | Self::StaticKill
+                | Self::ControlCut
+                | Self::Loss30
+                | Self::CutOff
+                | Self::ColdStart
+                | Self::EtcdLoss
         )
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
-use crate::cluster::{self, Loss, Scenario};
+use crate::cluster::{self, Hold, Loss, Scenario};
 use crate::contest::{Measured, Row};
 use crate::machine::Programs;
 use crate::options::{Benchmark, Options};
@@ -109,7 +109,17 @@ pub(crate) fn run_inside(options: &Options) -> Result<()> {
         Benchmark::HostLoss => cluster::run(&setting, Scenario::Loss(Loss::Host))?,
         Benchmark::HypervisorLoss => cluster::run(&setting, Scenario::Loss(Loss::Hypervisor))?,
         Benchmark::LeaderLoss => cluster::run(&setting, Scenario::Loss(Loss::Leader))?,
+        Benchmark::LongConnection => cluster::long_connection(&setting)?,
+        Benchmark::MtuLoad => cluster::mtu_load(&setting)?,
+        Benchmark::Singleton => cluster::singleton(&setting)?,
         Benchmark::VipLoss => cluster::run(&setting, Scenario::Loss(Loss::Holder))?,
+        Benchmark::FailStatic => cluster::run_hold(&setting, Hold::FailStatic)?,
+        Benchmark::StaticKill => cluster::run_hold(&setting, Hold::StaticKill)?,
+        Benchmark::ControlCut => cluster::run_hold(&setting, Hold::ControlCut)?,
+        Benchmark::Loss30 => cluster::run_hold(&setting, Hold::Loss)?,
+        Benchmark::CutOff => cluster::run_hold(&setting, Hold::CutOff)?,
+        Benchmark::ColdStart => cluster::run_hold(&setting, Hold::ColdStart)?,
+        Benchmark::EtcdLoss => cluster::run_hold(&setting, Hold::EtcdLoss)?,
     };
     let json = serde_json::to_vec(&Measured { rows }).context("write the rows")?;
     std::io::stdout().write_all(&json).context("print the rows")

@@ -20,7 +20,26 @@ use crate::setting::Setting;
 const ENVIRONMENT: &str = "staging";
 
 /// The ingress's port on every host.
-const INGRESS: u16 = 80;
+pub(super) const INGRESS: u16 = 80;
+
+/// How the app is set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Settings {
+    /// As it comes.
+    Default,
+    /// For fast updates: ten at once.
+    Fast,
+}
+
+impl Settings {
+    /// The contestant's name.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Default => crate::contest::OURS,
+            Self::Fast => "freehold-fast",
+        }
+    }
+}
 
 /// A cluster of ours.
 #[derive(Debug)]
@@ -28,17 +47,22 @@ pub(crate) struct Freehold {
     lab: Lab,
     manifest: PathBuf,
     hosts: usize,
+    settings: Settings,
     /// Where clients ask, where that is a virtual address.
     address: Option<SocketAddrV4>,
 }
 
 /// A row of `freehold ps`.
 #[derive(Debug, Deserialize)]
-struct InstanceRow {
-    instance: String,
-    host: String,
-    state: String,
-    pid: Option<u32>,
+pub(crate) struct InstanceRow {
+    /// Its name.
+    pub(crate) instance: String,
+    /// Where it is.
+    pub(crate) host: String,
+    /// `healthy`, or another word.
+    pub(crate) state: String,
+    /// Its first process, as its machine sees it.
+    pub(crate) pid: Option<u32>,
 }
 
 /// A row of `freehold host list`.
@@ -62,20 +86,62 @@ struct HolderRow {
 impl Freehold {
     /// Brings a cluster up and gives it the app's image.
     pub(crate) fn start(setting: &Setting, hosts: usize, hypervisors: usize) -> Result<Self> {
-        let (count, on) = (hosts.to_string(), hypervisors.to_string());
-        let shape = ["--servers", "3", "--hosts", &count, "--hypervisors", &on];
-        let lab = Lab::up(setting, &shape)?;
+        let on = hypervisors.to_string();
+        Self::start_with(setting, hosts, &["--hypervisors", &on], Settings::Default)
+    }
+
+    /// The same with further arguments of `lab up`, and with settings.
+    pub(crate) fn start_with(
+        setting: &Setting,
+        hosts: usize,
+        arguments: &[&str],
+        settings: Settings,
+    ) -> Result<Self> {
+        let count = hosts.to_string();
+        let shape = ["--servers", "3", "--hosts", &count];
+        let lab = Lab::up(setting, &[&shape[..], arguments].concat())?;
         let image = format!("{}:/hello", setting.hello()?.display());
         let build = ["image", "build", "--base", "scratch", "--command", "/hello", "--tag"];
         lab.freehold(&[&build[..], &["hello:1", "--add", &image]].concat())?;
         lab.freehold(&["image", "push", "hello:1"])?;
         lab.freehold(&["team", "create", "bench"])?;
-        Ok(Self { lab, manifest: setting.scratch.join("freehold.toml"), hosts, address: None })
+        let manifest = setting.scratch.join("freehold.toml");
+        Ok(Self { lab, manifest, hosts, settings, address: None })
     }
 
     fn rows(&self) -> Result<Vec<InstanceRow>> {
-        let text = self.lab.freehold(&["ps", APP, "--env", ENVIRONMENT, "-o", "json"])?;
+        self.rows_of(APP)
+    }
+
+    /// The instances of any app.
+    pub(crate) fn rows_of(&self, app: &str) -> Result<Vec<InstanceRow>> {
+        let text = self.lab.freehold(&["ps", app, "--env", ENVIRONMENT, "-o", "json"])?;
         serde_json::from_str(&text).context("read instances")
+    }
+
+    /// Deploys any manifest and waits for its end.
+    pub(crate) fn deploy_manifest(&self, manifest: &str) -> Result<()> {
+        fs::write(&self.manifest, manifest).context("write a manifest")?;
+        let path = self.manifest.to_string_lossy().into_owned();
+        let words = ["deploy", "-f", &path, "--image", "hello:1", "--wait"];
+        self.lab.freehold(&words).map(drop)
+    }
+
+    /// The address of an app as a service.
+    pub(crate) fn service_address(&self, app: &str) -> Result<String> {
+        let status = ["status", app, "-o", "json"];
+        let status: serde_json::Value = serde_json::from_str(&self.lab.freehold(&status)?)?;
+        let address = find(&status, "service_address").context("the app has no service address")?;
+        Ok(address.to_owned())
+    }
+
+    /// Starts this program as a client in an instance's network.
+    pub(crate) fn start_inside(&self, row: &InstanceRow, words: &[&str]) -> Result<Running> {
+        let pid = row.pid.context("an instance has no process")?.to_string();
+        let own = std::env::current_exe().context("find this program")?;
+        let own = own.to_string_lossy();
+        let enter = ["nsenter", "--target", &pid, "--net", &own];
+        self.lab.start_on(&row.host, "held", &[&enter, words].concat())
     }
 }
 
@@ -92,19 +158,20 @@ fn find<'a>(value: &'a serde_json::Value, name: &str) -> Option<&'a str> {
 }
 
 /// The limits that instances have on all platforms.
-fn manifest(count: usize, version: usize) -> String {
+fn manifest(count: usize, version: usize, settings: Settings) -> String {
+    let rollout = if settings == Settings::Fast { "[rollout]\nsurge = 10\n" } else { "" };
     format!(
         "app = \"{APP}\"\nteam = \"bench\"\n[process]\ncommand = [\"/hello\"]\nport = 8080\n\
          [environment]\nVERSION = \"{version}\"\nHELLO_START_DELAY_MS = \"50\"\n\
          [resources]\ncpu = \"20m\"\nmemory = \"32MiB\"\npids = 32\n\
          [scale]\ninstances = {count}\n[health]\nhttp = \"/healthz\"\n\
-         [routes]\nhosts = [\"{HOST}\"]\n"
+         [routes]\nhosts = [\"{HOST}\"]\n{rollout}"
     )
 }
 
 impl Platform for Freehold {
     fn name(&self) -> &'static str {
-        crate::contest::OURS
+        self.settings.name()
     }
 
     fn lab(&self) -> &Lab {
@@ -112,7 +179,8 @@ impl Platform for Freehold {
     }
 
     fn deploy(&mut self, count: usize, version: usize) -> Result<()> {
-        fs::write(&self.manifest, manifest(count, version)).context("write a manifest")?;
+        fs::write(&self.manifest, manifest(count, version, self.settings))
+            .context("write a manifest")?;
         let manifest = self.manifest.to_string_lossy().into_owned();
         self.lab.freehold(&["deploy", "-f", &manifest, "--image", "hello:1"]).map(drop)
     }
@@ -181,14 +249,8 @@ impl Platform for Freehold {
             row.pid.is_some() && before.contains_key(&row.instance) && !lost.contains(&row.host)
         };
         let row = rows.iter().find(stays).context("no instance stays")?;
-        let pid = row.pid.unwrap_or_default().to_string();
-        let status = ["status", APP, "-o", "json"];
-        let status: serde_json::Value = serde_json::from_str(&self.lab.freehold(&status)?)?;
-        let address = find(&status, "service_address").context("the app has no service address")?;
-        let own = std::env::current_exe().context("find this program")?;
-        let own = own.to_string_lossy();
-        let words = ["nsenter", "--target", &pid, "--net", &own, "--hold", address];
-        self.lab.start_on(&row.host, "held", &words).map(Some)
+        let address = self.service_address(APP)?;
+        self.start_inside(row, &["--hold", &address]).map(Some)
     }
 
     fn returned(&mut self, _: &BTreeSet<String>) -> Result<()> {
@@ -287,7 +349,11 @@ mod tests {
 
     #[test]
     fn the_manifest_is_one() {
-        let text = manifest(12, 3);
-        assert!(api::manifest::Manifest::parse("freehold.toml", &text).is_ok());
+        for (settings, surge) in [(Settings::Default, 1), (Settings::Fast, 10)] {
+            let text = manifest(12, 3, settings);
+            let manifest = api::manifest::Manifest::parse("freehold.toml", &text).unwrap();
+            let staging = api::id::EnvironmentName::new(ENVIRONMENT).unwrap();
+            assert_eq!(manifest.resolve(&staging).unwrap().rollout.surge, surge);
+        }
     }
 }

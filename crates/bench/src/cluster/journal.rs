@@ -56,6 +56,17 @@ impl Journal {
         self.records.iter().filter(|record| record.who == who).collect()
     }
 
+    /// Everybody with runs but ourselves, each once, in the order of their first run.
+    pub(crate) fn others(&self) -> Vec<String> {
+        let mut all: Vec<String> = Vec::new();
+        for record in &self.records {
+            if record.who != crate::contest::OURS && !all.contains(&record.who) {
+                all.push(record.who.clone());
+            }
+        }
+        all
+    }
+
     /// Keeps a run.
     pub(crate) fn add(&mut self, mut record: Record) -> Result<()> {
         record.binary.clone_from(&self.binary);

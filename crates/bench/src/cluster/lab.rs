@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 
 use ::lab::{Plan, Silence};
 use anyhow::{Context, Result};
+use api::protocol::SecretValue;
 use net::namespace::Namespace;
 use serde::Deserialize;
 
@@ -22,6 +23,20 @@ pub(crate) struct Machine {
     /// What is on it and leads: `server-1`, `etcd-1`.
     #[serde(default)]
     pub(crate) leads: Vec<String>,
+    /// Members whose process does not run.
+    #[serde(default)]
+    pub(crate) stopped: Vec<String>,
+}
+
+/// What is read of a machine's state file.
+#[derive(Debug, Deserialize)]
+struct Started {
+    init: Init,
+}
+
+#[derive(Debug, Deserialize)]
+struct Init {
+    pid: u32,
 }
 
 /// A lab that is up; taken down when it is dropped.
@@ -92,13 +107,66 @@ impl Lab {
 
     /// Kills machines as by power loss; gives the moment from which they were silent.
     pub(crate) fn kill(&self, name: &str) -> Result<Silence> {
-        let text = run_for_text(&mut self.command(&["lab", "kill", name, "-o", "json"]))?;
+        self.kill_all(&[name])
+    }
+
+    /// Kills machines and processes at once.
+    pub(crate) fn kill_all(&self, names: &[&str]) -> Result<Silence> {
+        let text = self.order(&[&["kill"], names, &["-o", "json"]].concat())?;
         serde_json::from_str(&text).context("read when a machine was killed")
+    }
+
+    /// Does something to all of these: `freeze`, `thaw`, `kill`, `restart`.
+    pub(crate) fn on(&self, verb: &str, names: &[String]) -> Result<()> {
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        self.order(&[&[verb], &names[..]].concat()).map(drop)
+    }
+
+    /// Runs `freehold lab …`.
+    pub(crate) fn order(&self, words: &[&str]) -> Result<String> {
+        run_for_text(&mut self.command(&[&["lab"], words].concat()))
+    }
+
+    /// The first process of a machine that runs.
+    pub(crate) fn init(&self, machine: &str) -> Result<u32> {
+        let path = self.inner.machine(machine).join("state.json");
+        let text = std::fs::read(&path).with_context(|| format!("read {}", path.display()))?;
+        let started: Started = serde_json::from_slice(&text).context("read a machine's state")?;
+        Ok(started.init.pid)
+    }
+
+    /// How a program on the lab's network is a client of the cluster.
+    pub(crate) fn client(&self) -> Result<client::Config> {
+        let read = |path: PathBuf| {
+            let text = std::fs::read_to_string(&path);
+            text.with_context(|| format!("read {}", path.display()))
+        };
+        Ok(client::Config {
+            addresses: self.plan.servers(),
+            token: Some(SecretValue(read(self.inner.admin_token())?.trim().to_owned())),
+            ca_pem: Some(read(self.inner.authorities())?),
+        })
     }
 
     /// Starts machines again.
     pub(crate) fn restart(&self, name: &str) -> Result<()> {
         run(&mut self.command(&["lab", "restart", name]))
+    }
+
+    /// Stops processes or machines where they are.
+    pub(crate) fn freeze(&self, name: &str) -> Result<()> {
+        run(&mut self.command(&["lab", "freeze", name]))
+    }
+
+    /// Lets what is frozen go on.
+    pub(crate) fn thaw(&self, name: &str) -> Result<()> {
+        run(&mut self.command(&["lab", "thaw", name]))
+    }
+
+    /// Runs a program on a machine to its good end and gives its output.
+    pub(crate) fn ask_on(&self, machine: &str, words: &[&str]) -> Result<String> {
+        let mut command = self.command(&["lab", "shell", machine, "--"]);
+        run_for_text(command.args(words)).with_context(|| format!("ask on {machine}"))
     }
 
     /// Runs `freehold` as an outside client of the cluster.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 
 use super::deploy;
-use super::freehold::Freehold;
+use super::freehold::{self, Freehold};
 use super::journal::{Journal, Record};
 use super::loss::{self, Loss};
 use super::platform::Platform;
@@ -95,16 +95,24 @@ impl Scenario {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Who {
     Ours,
+    /// Ours with what its documentation names for speed.
+    OursFast,
     Swarm(Settings),
 }
 
 impl Who {
-    const ALL: [Self; 3] =
-        [Self::Ours, Self::Swarm(Settings::Default), Self::Swarm(Settings::Fast)];
+    const ALL: [Self; 4] =
+        [Self::Ours, Self::OursFast, Self::Swarm(Settings::Default), Self::Swarm(Settings::Fast)];
+
+    /// Whether it takes part: there is nothing to set for speed but updates.
+    fn is_in(self, scenario: Scenario) -> bool {
+        self != Self::OursFast || scenario == Scenario::Update
+    }
 
     fn name(self) -> &'static str {
         match self {
             Self::Ours => OURS,
+            Self::OursFast => freehold::Settings::Fast.name(),
             Self::Swarm(settings) => settings.name(),
         }
     }
@@ -113,6 +121,12 @@ impl Who {
         let (hosts, hypervisors) = scenario.shape();
         Ok(match self {
             Self::Ours => Box::new(Freehold::start(setting, hosts, hypervisors)?),
+            Self::OursFast => {
+                let on = hypervisors.to_string();
+                let arguments = ["--hypervisors", &on];
+                let fast = freehold::Settings::Fast;
+                Box::new(Freehold::start_with(setting, hosts, &arguments, fast)?)
+            }
             Self::Swarm(settings) => Box::new(Swarm::start(setting, settings, hosts, hypervisors)?),
         })
     }
@@ -125,10 +139,11 @@ pub(crate) fn run(setting: &Setting, scenario: Scenario) -> Result<Vec<Row>> {
     let mut journal = Journal::open(&order.journal, scenario.name(), &order.freehold)?;
     let (ours, peers) = scenario.runs();
     let mut failures = Vec::new();
-    for who in Who::ALL {
-        let runs = if who == Who::Ours { ours } else { peers };
+    for who in Who::ALL.into_iter().filter(|who| who.is_in(scenario)) {
+        let own = matches!(who, Who::Ours | Who::OursFast);
+        let runs = if own { ours } else { peers };
         let wanted = setting.runs(runs, 1);
-        let wanted = if who == Who::Ours { wanted } else { wanted.min(peers) };
+        let wanted = if own { wanted } else { wanted.min(peers) };
         let left = order.within.map(|within| within.saturating_sub(begun.elapsed()));
         if journal.of(who.name()).len() >= wanted || left.is_some_and(|left| left.is_zero()) {
             continue;
@@ -226,7 +241,7 @@ fn rows(scenario: Scenario, journal: &Journal, failures: &[(Who, String)]) -> Re
     for (value, unit, budgets) in scenario.measures() {
         let Some(ours) = summary(Who::Ours, value) else { continue };
         let mut row = Row::new(&format!("{}-{value}", scenario.name()), unit, ours);
-        for who in &Who::ALL[1..] {
+        for who in Who::ALL[1..].iter().filter(|who| who.is_in(scenario)) {
             match summary(*who, value) {
                 Some(theirs) => row.peer(who.name(), theirs),
                 None => {

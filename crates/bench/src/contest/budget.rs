@@ -4,11 +4,13 @@ use serde::{Deserialize, Serialize};
 
 use super::report::Row;
 
-/// What a row's median must keep.
+/// What a row's median must keep, or each of its runs.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Budget {
     /// At most this, in the row's unit.
     AtMost(f64),
+    /// Each run at most this, in the row's unit (of 100 runs and more, 99 of 100).
+    EachAtMost(f64),
     /// At least this, in the row's unit.
     AtLeast(f64),
     /// At most so many times this peer's median.
@@ -34,6 +36,7 @@ impl Budget {
         let theirs = |peer: &str| row.peers.get(peer).map(|peer| peer.median);
         let (limit, least, budget) = match self {
             Self::AtMost(limit) => (limit, false, format!("≤ {limit} {}", row.unit)),
+            Self::EachAtMost(limit) => (limit, false, format!("each ≤ {limit} {}", row.unit)),
             Self::AtLeast(limit) => (limit, true, format!("≥ {limit} {}", row.unit)),
             Self::TimesAtMost(peer, times) => {
                 (theirs(peer)? * times, false, format!("≤ {}× {peer}", short(times)))
@@ -42,7 +45,8 @@ impl Budget {
                 (theirs(peer)? * times, true, format!("≥ {}× {peer}", short(times)))
             }
         };
-        let ours = row.freehold.median;
+        let each = matches!(self, Self::EachAtMost(_));
+        let ours = if each { row.freehold.p99 } else { row.freehold.median };
         let over = if least { limit - ours } else { ours - limit };
         let met = over <= 0.0;
         // Of a limit of nothing any miss is a whole one.
@@ -84,6 +88,11 @@ mod tests {
         assert_eq!(judge(Budget::AtMost(25.0), 25.0), (true, 0.0));
         assert_eq!(judge(Budget::AtMost(25.0), 30.0), (false, 20.0));
         assert_eq!(judge(Budget::AtMost(0.0), 3.0), (false, 100.0));
+        let mut one_bad = row(25.0, 20.0);
+        one_bad.freehold.p99 = 50.0;
+        assert!(Budget::AtMost(25.0).judge(&one_bad).unwrap().met);
+        let verdict = Budget::EachAtMost(25.0).judge(&one_bad).unwrap();
+        assert_eq!((verdict.met, verdict.missed_by_percent), (false, 100.0));
         assert_eq!(judge(Budget::AtLeast(95.0), 97.0), (true, 0.0));
         assert_eq!(judge(Budget::TimesAtMost("runc", 1.5), 30.0), (true, 0.0));
         assert_eq!(judge(Budget::TimesAtMost("runc", 1.5), 33.0), (false, 10.0));

@@ -5,12 +5,14 @@
 //! again; when it breaks it makes another. Neither repeats a request.
 
 mod ask;
+mod filled;
 mod held;
 mod kept;
 mod open;
 mod sample;
 
+pub(crate) use filled::{Filled, fill};
 pub(crate) use held::hold;
 pub(crate) use kept::Kept;
-pub(crate) use open::{Load, Targets};
+pub(crate) use open::{Load, Targets, once};
 pub(crate) use sample::{Nanos, Sample, now};
