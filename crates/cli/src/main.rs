@@ -5,6 +5,7 @@ mod connect;
 mod entry;
 mod exit;
 mod failure;
+mod former;
 mod images;
 mod output;
 mod role;

@@ -16,6 +16,7 @@ pub mod control;
 pub mod copies;
 pub mod core;
 pub mod engine;
+mod given;
 pub mod http;
 pub mod link;
 pub mod oci;
@@ -26,6 +27,7 @@ mod source;
 mod state;
 mod trust;
 
+pub use given::{EtcdFiles, Given};
 pub use run::{Options, RunError, run};
 pub use state::{State, Supervised};
 pub use trust::Trust;

@@ -84,6 +84,9 @@ pub enum RunError {
     /// The supervision of etcd broke off.
     #[error("supervise the server's etcd")]
     Supervision(#[source] tokio::task::JoinError),
+    /// The state with which this server begins could not be restored.
+    #[error(transparent)]
+    Restore(#[from] crate::restore::PendingError),
     /// A restore into this directory was cut off.
     #[error("open the server's state: a restore into it was cut off")]
     Unfinished,
@@ -111,6 +114,9 @@ pub enum RunError {
     /// The first documents could not be written.
     #[error("write the first documents: {0}")]
     Bootstrap(String),
+    /// The server may not be written down as it was told.
+    #[error("take a place among the servers")]
+    Introduce(#[source] Box<api::error::ApiError>),
     /// The server's name breaks the rules.
     #[error("accept the server's name")]
     Name(#[from] api::id::InvalidName),
@@ -153,7 +159,7 @@ pub async fn run(options: Options, stop: CancellationToken) -> Result<(), RunErr
     if let State::Supervised(it) = &options.state {
         core.servers.set_members(Arc::new(States::new(it.engine.clone(), trust.etcd.clone())));
     }
-    core.introduce().await.map_err(|error| RunError::Bootstrap(error.to_string()))?;
+    core.introduce().await.map_err(|error| RunError::Introduce(Box::new(error)))?;
     let dialer = PeerDialer::new(
         &options.cluster,
         &trust.authorities,
@@ -168,6 +174,9 @@ pub async fn run(options: Options, stop: CancellationToken) -> Result<(), RunErr
     control::start_copies(&core, &shared, &tasks, &inner);
     tasks.spawn(peer::run(core.clone(), dialer, inner.clone()));
     tasks.spawn(control::lead(core.clone(), options.state.lead(), inner.clone()));
+    if let Some(follower) = opened.given {
+        tasks.spawn(follower.run(inner.clone()));
+    }
     if let Some((keeper, engine)) = opened.member {
         let leading = core.clone();
         let leads = move || leading.servers.term().is_some();

@@ -1,18 +1,19 @@
 //! Where a server keeps the cluster's state: in SQLite, which it has for itself, or in an etcd that
 //! all servers share, and of which it may supervise a member.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pki::read_private;
-use store::{EtcdOptions, EtcdStore, EtcdTls, SqliteOptions, SqliteStore, Store, StoreError};
+use pki::CaBundle;
+use store::{EtcdStore, SqliteOptions, SqliteStore, Store, StoreError};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::control::Lead;
 use crate::core::Election;
 use crate::engine::{self, Endpoints, Engine, EngineError, Keeper};
+use crate::given::{self, EtcdFiles, Follower, Given};
+use crate::restore::restore_pending;
 use crate::run::{Options, RunError, keys};
 
 /// A pause before an etcd is asked again that has no majority yet.
@@ -27,9 +28,8 @@ pub enum State {
     /// `state.db` in the server's directory.
     #[default]
     Sqlite,
-    /// An etcd, by its clients' addresses. Where they begin with `https`, the server shows its own
-    /// certificate and trusts the cluster's authorities.
-    Etcd(Vec<String>),
+    /// An etcd that others run.
+    Etcd(Given),
     /// An etcd of which this server runs a member.
     Supervised(Box<Supervised>),
 }
@@ -49,7 +49,7 @@ impl State {
     pub fn endpoints(&self) -> Vec<String> {
         match self {
             Self::Sqlite => Vec::new(),
-            Self::Etcd(endpoints) => endpoints.clone(),
+            Self::Etcd(given) => given.endpoints.clone(),
             Self::Supervised(it) => engine::last_seen(&it.engine.directory, &it.first),
         }
     }
@@ -67,6 +67,8 @@ impl State {
 /// An open store, and what keeps it together with a supervised etcd.
 pub(crate) struct Opened {
     pub(crate) store: Arc<dyn Store>,
+    /// Follows the certificate for an etcd that others run.
+    pub(crate) given: Option<Follower>,
     pub(crate) member: Option<(Keeper, JoinHandle<Result<(), EngineError>>)>,
 }
 
@@ -81,12 +83,15 @@ pub(crate) async fn open(
             let path = options.data.join("state.db");
             Arc::new(SqliteStore::open(path, SqliteOptions::default()).await?)
         }
-        State::Etcd(endpoints) => {
-            let mut etcd = EtcdOptions::new(endpoints.iter().cloned());
-            if endpoints.iter().any(|endpoint| endpoint.starts_with("https:")) {
-                etcd = etcd.with_tls(tls(options)?);
-            }
-            Arc::new(EtcdStore::open(etcd).await?)
+        State::Etcd(it) => {
+            let files = it.files.clone().unwrap_or_else(|| EtcdFiles {
+                certificate: options.certificate.clone(),
+                key: options.key.clone(),
+                authorities: options.authorities.clone(),
+            });
+            let (store, follower) = given::open(&it.endpoints, files).await?;
+            restored(options, store.as_ref()).await?;
+            return Ok(Some(Opened { store, given: follower, member: None }));
         }
         State::Supervised(it) => {
             let mut running = tokio::spawn(Engine::new(it.engine.clone())?.run(stop.clone()));
@@ -97,13 +102,13 @@ pub(crate) async fn open(
                     return ended.map_err(RunError::Supervision)?.map(|()| None).map_err(Into::into);
                 }
             };
-            finished(store.as_ref()).await?;
+            restored(options, store.as_ref()).await?;
             let keeper = Keeper::new(it.engine.clone(), store.clone(), known.clone());
-            return Ok(Some(Opened { store, member: Some((keeper, running)) }));
+            return Ok(Some(Opened { store, given: None, member: Some((keeper, running)) }));
         }
     };
-    finished(store.as_ref()).await?;
-    Ok(Some(Opened { store, member: None }))
+    restored(options, store.as_ref()).await?;
+    Ok(Some(Opened { store, given: None, member: None }))
 }
 
 /// Waits until a majority of the members is there: after a power cut others may start later.
@@ -125,19 +130,14 @@ async fn patiently(engine: &engine::Options, known: &Endpoints) -> Result<EtcdSt
     }
 }
 
-/// Refuses a store into which a restore was cut off.
-async fn finished(store: &dyn Store) -> Result<(), RunError> {
+/// Restores the store where that is still to be done; refuses one into which another restore was
+/// cut off.
+async fn restored(options: &Options, store: &dyn Store) -> Result<(), RunError> {
+    let authorities = CaBundle::load(&options.authorities)
+        .map_err(|error| keys("the cluster's authorities", error))?;
+    restore_pending(store, &options.data, &authorities, options.clock.wall()).await?;
     if store::backup::unfinished(store).await? {
         return Err(RunError::Unfinished);
     }
     Ok(())
-}
-
-fn tls(options: &Options) -> Result<EtcdTls, RunError> {
-    let read = |path: &Path| std::fs::read(path).map_err(|e| keys(&path.display().to_string(), e));
-    Ok(EtcdTls {
-        authorities: read(&options.authorities)?,
-        certificate: read(&options.certificate)?,
-        key: read_private(&options.key).map_err(|e| keys("the certificate's key", e))?,
-    })
 }

@@ -3,6 +3,7 @@
 
 mod begin;
 mod file;
+mod former;
 mod init;
 mod join;
 
@@ -16,6 +17,7 @@ use ipnet::Ipv4Net;
 
 use super::kept::Kept;
 use super::process::{Supervised, clock, finished, runtime, start_log, stop_signal};
+use crate::exit::Exit;
 use crate::failure::Failure;
 
 /// Run a server of the control plane
@@ -78,6 +80,16 @@ pub(crate) struct Arguments {
     /// Keep the state in this etcd instead of SQLite: its members' addresses for clients
     #[arg(long, value_name = "URL", value_delimiter = ',', conflicts_with_all = ["init", "join"])]
     pub etcd: Vec<String>,
+    /// The certificate to show to that etcd, PEM [default: the server's own, with --authorities
+    /// trusted]. New files are taken over while the server runs
+    #[arg(long, value_name = "FILE", requires_all = ["etcd", "etcd_key", "etcd_authorities"])]
+    pub etcd_certificate: Option<PathBuf>,
+    /// That certificate's key, PEM
+    #[arg(long, value_name = "FILE", requires = "etcd_certificate")]
+    pub etcd_key: Option<PathBuf>,
+    /// The authorities that sign that etcd's certificates, PEM. They are the operator's to exchange
+    #[arg(long, value_name = "FILE", requires = "etcd_certificate")]
+    pub etcd_authorities: Option<PathBuf>,
     #[command(flatten)]
     pub supervised: Supervised,
 }
@@ -104,6 +116,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
             let message = format!("take the place of a server: {data} is a server's already");
             return Err(Failure::invalid(message).hint("join with another directory as --data"));
         }
+        Some(_) if begin.restore.is_some() => return Err(has_begun(arguments.data())),
         Some(known) => known,
         None if begin.init => init::run(&arguments)?,
         None if !begin.join.is_empty() => join::run(&arguments)?,
@@ -113,6 +126,21 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         return Ok(ExitCode::SUCCESS);
     }
     start(known.complete(arguments)?)
+}
+
+/// A server that runs, or has run, is never restored into.
+fn has_begun(data: &Path) -> Failure {
+    let shown = data.display();
+    let message = format!("restore into {shown}: there is a server already");
+    let failure = Failure::new(Exit::Conflict, message);
+    if data.join("server").join(server::restore::PENDING).exists() {
+        return failure
+            .hint(format!("its restore goes on by itself: freehold server --data {shown}"));
+    }
+    failure.hint(
+        "stop all servers of the cluster and begin it again with an empty directory; the others \
+         join it anew",
+    )
 }
 
 /// What was typed, when the directory says nothing: then all of it must be there.
@@ -126,9 +154,17 @@ fn given(arguments: Arguments) -> Result<server::Options, Failure> {
         ))
     };
     let api = arguments.api.ok_or_else(|| missing("api"))?;
+    let files =
+        (arguments.etcd_certificate, arguments.etcd_key, arguments.etcd_authorities);
+    let files = match files {
+        (Some(certificate), Some(key), Some(authorities)) => {
+            Some(server::EtcdFiles { certificate, key, authorities })
+        }
+        _ => None,
+    };
     let state = match arguments.etcd {
         endpoints if endpoints.is_empty() => server::State::Sqlite,
-        endpoints => server::State::Etcd(endpoints),
+        endpoints => server::State::Etcd(server::Given { endpoints, files }),
     };
     Ok(server::Options {
         clock: clock()?,
@@ -154,7 +190,10 @@ fn given(arguments: Arguments) -> Result<server::Options, Failure> {
 fn start(options: server::Options) -> Result<ExitCode, Failure> {
     runtime()?.block_on(async {
         let stop = stop_signal()?;
-        finished(Box::pin(server::run(options, stop)).await)
+        match Box::pin(server::run(options, stop)).await {
+            Err(server::RunError::Introduce(error)) => Err((*error).into()),
+            ended => finished(ended),
+        }
     })
 }
 

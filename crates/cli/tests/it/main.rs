@@ -8,6 +8,7 @@ mod images;
 mod joining;
 mod moving;
 mod offline;
+mod restoring;
 mod rotation;
 mod servers;
 mod up;

@@ -16,7 +16,7 @@ use crate::servers::Cluster;
 use crate::world::text;
 
 /// A host of the cluster, on this machine.
-struct Host {
+pub(crate) struct Host {
     data: PathBuf,
     run_dir: PathBuf,
     slug: &'static str,
@@ -26,7 +26,7 @@ struct Host {
 
 impl Host {
     /// Joins; the agent does not run yet.
-    fn join(cluster: &Cluster, name: &'static str) -> Self {
+    pub(crate) fn join(cluster: &Cluster, name: &'static str) -> Self {
         let token = cluster.asks(0, &["host", "token"]);
         assert_eq!(token.code, 0, "{}", token.stderr);
         let (data, run_dir) =
@@ -40,7 +40,7 @@ impl Host {
         Self { data, run_dir, slug: name, log, agent: None }
     }
 
-    fn start(&mut self, cluster: &Cluster) {
+    pub(crate) fn start(&mut self, cluster: &Cluster) {
         let mut command = cluster.world.command(&["agent", "--data", text(&self.data)]);
         command.args(["--run-dir", text(&self.run_dir), "--slug", self.slug, "--ephemeral"]);
         command.args(["--probe-port", "0"]).stdout(Stdio::null());
@@ -54,7 +54,7 @@ impl Host {
         agent.wait().unwrap();
     }
 
-    fn trusted(&self) -> CaBundle {
+    pub(crate) fn trusted(&self) -> CaBundle {
         CaBundle::load(&self.data.join("pki/ca.pem")).unwrap()
     }
 }
@@ -69,12 +69,12 @@ impl Drop for Host {
     }
 }
 
-fn authority(cluster: &Cluster, at: usize) -> Option<AuthorityView> {
+pub(crate) fn authority(cluster: &Cluster, at: usize) -> Option<AuthorityView> {
     let shown = cluster.asks(at, &["cert", "authority", "show", "-o", "json"]);
     serde_json::from_str(&shown.stdout).ok()
 }
 
-fn connected(cluster: &Cluster, at: usize) -> usize {
+pub(crate) fn connected(cluster: &Cluster, at: usize) -> usize {
     let listed = cluster.asks(at, &["host", "list", "-o", "json"]).stdout;
     let hosts: serde_json::Value = serde_json::from_str(&listed).unwrap_or_default();
     let hosts = hosts.as_array().cloned().unwrap_or_default();
@@ -196,12 +196,7 @@ fn the_authority_is_exchanged_under_load_and_whoever_was_away_comes_back() {
     everything_is_of_the_new_one(&cluster, &hosts, &old);
 
     // Power loss.
-    for node in &mut cluster.nodes {
-        node.signal(Signal::KILL);
-    }
-    for pid in cluster.nodes.iter().filter_map(super::servers::Node::etcd) {
-        kill_process(pid, Signal::KILL).unwrap();
-    }
+    cluster.kill_all();
     hosts[0].signal(Signal::KILL);
     for at in 0..3 {
         cluster.launch(at, &[]);
@@ -240,4 +235,59 @@ fn everything_is_of_the_new_one(cluster: &Cluster, hosts: &[Host], old: &CaBundl
     assert_ne!(refused.code, 0, "who trusts the old one alone believes nobody any more");
     let view = authority(cluster, 1).unwrap();
     assert_eq!((view.authorities.len(), view.left_out.len()), (1, 0));
+}
+
+#[test]
+fn an_exchange_is_held_until_an_operator_says_so_and_who_never_comes_is_left_out() {
+    let Some(mut cluster) = Cluster::new() else { return };
+    cluster.begin("s1", &["--init", "--cluster", "north"]);
+    let lost = Host::join(&cluster, "rl1");
+    let old = CaBundle::load(&cluster.nodes[0].data.join("ca.pem")).unwrap();
+    let rotate = |more: &[&str]| cluster.asks(0, &[&["cert", "authority", "rotate"], more].concat());
+    let both = rotate(&["--hold", "--force"]);
+    assert_eq!(both.code, 2, "what waits does not go on: {}", both.stderr);
+
+    let held = rotate(&["--hold"]);
+    assert_eq!(held.code, 0, "{}", held.stderr);
+    cluster.wait("nobody is waited for any more", || {
+        authority(&cluster, 0).is_some_and(|view| view.held && view.waits_for.is_empty())
+    });
+    // The leader looks every second; nothing moves before all of them say so.
+    let again = rotate(&["--hold"]);
+    assert_eq!(again.code, 0, "{}", again.stderr);
+    let view = authority(&cluster, 0).unwrap();
+    assert_eq!((view.phase, view.authorities.len()), (Phase::Trust, 2));
+    assert_eq!(view.signs, old.fingerprint().to_string(), "the old one still signs");
+    let pem = cluster.asks(0, &["cert", "authority", "show", "--pem"]).stdout;
+    let both = CaBundle::from_pem(pem.as_bytes()).unwrap();
+    assert_eq!(both.certificates().len(), 2, "what clients are handed meanwhile");
+    let shown = cluster.asks(0, &["cert", "authority", "show"]).stdout;
+    assert!(shown.contains("run rotate again"), "{shown}");
+
+    let on = rotate(&[]);
+    assert_eq!(on.code, 0, "{}", on.stderr);
+    cluster.wait("only who never came is waited for", || {
+        let Some(view) = authority(&cluster, 0) else { return false };
+        let waits: Vec<&str> = view.waits_for.iter().map(|one| one.member.as_str()).collect();
+        view.phase == Phase::Issue && waits == ["host rl1"]
+    });
+    let forced = rotate(&["--force", "--wait"]);
+    assert_eq!(forced.code, 0, "{}", forced.stderr);
+    let view = authority(&cluster, 0).unwrap();
+    assert_eq!((view.phase, view.left_out), (Phase::Settled, vec!["host rl1".to_owned()]));
+    let new = CaBundle::load(&cluster.nodes[0].data.join("ca.pem")).unwrap();
+    assert_eq!(new.certificates(), &both.certificates()[1..], "the one that was handed out");
+    let events = cluster.asks(0, &["event", "list"]).stdout;
+    assert!(events.contains("left out: host rl1"), "{events}");
+
+    // It knows the old one alone; it comes back as a machine that joins again.
+    assert_eq!(lost.trusted(), old);
+    let token = cluster.asks(0, &["host", "token", "--replace", "rl1"]);
+    assert_eq!(token.code, 0, "{}", token.stderr);
+    let data = cluster.world.path("rl1-again");
+    let own = ["agent", "--join", &cluster.nodes[0].api, "--token", token.stdout.trim()];
+    let who = ["--name", "rl1", "--replace", "--data", text(&data), "--join-only"];
+    cluster.world.good(&[own.as_slice(), &who].concat());
+    let known = CaBundle::load(&data.join("pki/ca.pem")).unwrap();
+    assert_eq!(known, new);
 }

@@ -67,7 +67,7 @@ impl Drop for Cluster {
 }
 
 /// Addresses that nobody has now.
-fn addresses() -> [String; 3] {
+pub(crate) fn addresses() -> [String; 3] {
     let held = [0; 3].map(|_| TcpListener::bind("127.0.0.1:0").unwrap());
     held.map(|listener| listener.local_addr().unwrap().to_string())
 }
@@ -88,6 +88,17 @@ impl Cluster {
 
     fn begin_in(&mut self, data: PathBuf, name: &'static str, how: &[&str]) {
         let [api, client, peer] = addresses();
+        self.begin_at([api, client, peer], data, name, how);
+    }
+
+    /// The same at these addresses: of the API, and of etcd for clients and members.
+    pub(crate) fn begin_at(
+        &mut self,
+        [api, client, peer]: [String; 3],
+        data: PathBuf,
+        name: &'static str,
+        how: &[&str],
+    ) {
         self.nodes.push(Node { name, data, api: api.clone(), process: None });
         let own = ["--name", name, "--api", &api, "--etcd-client", &client, "--etcd-peer", &peer];
         self.start(self.nodes.len() - 1, &[how, &own].concat());
@@ -113,6 +124,16 @@ impl Cluster {
         while !seen() {
             assert!(begin.elapsed() < WITHIN, "{what}: not within {WITHIN:?}; {}", self.logs());
             std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// Everything dies at once, as by power loss.
+    pub(crate) fn kill_all(&mut self) {
+        for node in &mut self.nodes {
+            node.signal(Signal::KILL);
+        }
+        for pid in self.nodes.iter().filter_map(Node::etcd) {
+            kill_process(pid, Signal::KILL).unwrap();
         }
     }
 

@@ -7,9 +7,11 @@ use api::error::{ApiError, ErrorCode};
 use api::host::{DomainPath, Host, HostState};
 use api::id::HostId;
 use api::protocol::Place;
+use api::vip::VirtualAddress;
 use ipnet::Ipv4Net;
 
-use super::{Change, Core};
+use super::vips::refuse_vip;
+use super::{Change, Core, Kind};
 
 /// The size of a host's part of the instances' range: 253 instances.
 const HOST_PREFIX: u8 = 24;
@@ -20,22 +22,38 @@ impl Core {
     /// of the instances' range.
     ///
     /// # Errors
-    /// When it was removed, the range is used up, or the store refuses.
+    /// When it was removed, its address is a virtual one, the range is used up, or the store
+    /// refuses.
     pub async fn welcome(&self, name: &HostId, place: &Place) -> Result<(), ApiError> {
         loop {
             let view = self.view();
             if let Some(error) = self.removed_host(name) {
                 return Err(error);
             }
-            if let Some(row) = view.hosts.get(name.as_str()) {
+            let row = view.hosts.get(name.as_str());
+            // One that it has already was checked; the others' addresses are checked against it.
+            let other = place.address.filter(|a| row.is_none_or(|row| row.address != *a));
+            if let Some(address) = other {
+                refuse_vip(&view, address)?;
+            }
+            if let Some(row) = row {
                 let mut host = row.document.body.clone();
                 settle(&mut host, place);
                 if host == row.document.body {
                     return Ok(());
                 }
                 let (before, after) = (row.domain.clone(), host.domain.clone());
-                match self.commit(Change::new().update(row, host)).await {
-                    Err(error) if error.code == ErrorCode::Conflict => continue,
+                let mut change = Change::new().update(row, host);
+                if let Some(address) = other {
+                    let vip = format!("{}{address}", VirtualAddress::PREFIX);
+                    change = change.when(store::Compare::absent(vip));
+                }
+                match self.commit(change).await {
+                    Err(error) if error.code == ErrorCode::Conflict => {
+                        // It may be a virtual address that our view does not have yet.
+                        self.wait_for(store::Revision(view.revision.0 + 1)).await;
+                        continue;
+                    }
                     Err(error) => return Err(error),
                     Ok(_) if before == after => return Ok(()),
                     Ok(_) => {

@@ -18,6 +18,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::leases::Granting;
 use super::published::Published;
+use super::vips::refuse_vip_of_server;
 use super::{Change, Core, Row, Term, View};
 
 /// Where agents answer probes when nothing else is said.
@@ -171,9 +172,10 @@ impl Core {
     /// Writes this server down where all others, agents and users find it.
     ///
     /// # Errors
-    /// What the store answers.
+    /// When its address is a virtual one, or what the store answers.
     pub async fn introduce(&self) -> Result<(), ApiError> {
         loop {
+            refuse_vip_of_server(&self.view(), &self.servers.address)?;
             let server = Server {
                 name: self.servers.me.clone(),
                 address: self.servers.address.clone(),

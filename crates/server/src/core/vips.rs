@@ -257,6 +257,18 @@ pub(super) fn refuse_vip(view: &View, address: Ipv4Addr) -> Result<(), ApiError>
     Err(ApiError::new(ErrorCode::Invalid, message).hint("give the host's own: --address IP"))
 }
 
+/// Refuses a server that others would reach at a virtual address: they would meet whichever server
+/// its holder passes them on to.
+pub(super) fn refuse_vip_of_server(view: &View, address: &str) -> Result<(), ApiError> {
+    let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+    if !view.vips.contains_key(host) {
+        return Ok(());
+    }
+    let message = format!("{host} is a virtual address of the cluster, not a server's own");
+    Err(ApiError::new(ErrorCode::Invalid, message)
+        .hint("give where this server alone is reached: --address HOST:PORT"))
+}
+
 /// The hosts that serve the ingress.
 pub(crate) fn ingress_hosts(view: &View) -> impl Iterator<Item = &Host> {
     view.hosts.values().map(|row| &row.document.body).filter(|host| host.serves_ingress())

@@ -65,6 +65,10 @@ pub(super) async fn stream(
     if let Err(error) = core.welcome(&host, &hello.place).await {
         let status = match error.code {
             ErrorCode::Forbidden => StatusCode::FORBIDDEN,
+            ErrorCode::Invalid => {
+                core.refused("host.refused", host.as_str(), &format!("host {host}: {error}"));
+                StatusCode::BAD_REQUEST
+            }
             _ => StatusCode::SERVICE_UNAVAILABLE,
         };
         return refuse(status, &error);

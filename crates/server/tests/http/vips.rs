@@ -114,3 +114,29 @@ async fn addresses_that_cannot_be_are_refused_with_the_reason() {
     let denied = viewer.delete_vip("198.51.100.7".parse().unwrap()).await;
     assert!(matches!(denied, Err(ClientError::Api(e)) if e.code == ErrorCode::Forbidden));
 }
+
+/// The other way round: an address that is virtual already becomes nobody's own.
+#[tokio::test]
+async fn a_later_address_that_is_virtual_is_refused_and_what_was_known_stays() {
+    let world = World::new().await;
+    let client = world.client();
+    hosts(&world, &[("h1", 1)]).await;
+    client.create_vip(&request("192.0.2.100", "192.0.2.0/24")).await.unwrap();
+    let place = Place { address: Some(VIP), ..Place::default() };
+    for name in ["h1", "h2"] {
+        let error = world.core.welcome(&id(name), &place).await.unwrap_err();
+        assert_eq!(error.code, ErrorCode::Invalid);
+        assert!(error.message.contains("is a virtual address"), "{error:?}");
+        assert!(error.hint.unwrap().contains("--address"), "what to type");
+    }
+    let view = world.core.view();
+    assert_eq!(view.hosts["h1"].address, Ipv4Addr::new(192, 0, 2, 1));
+    assert!(!view.hosts.contains_key("h2"));
+    // It may move to any other one, and what it has was checked before.
+    for last in [7, 7] {
+        let address = Some(Ipv4Addr::new(192, 0, 2, last));
+        let place = Place { address, ..Place::default() };
+        world.core.welcome(&id("h1"), &place).await.unwrap();
+    }
+    assert_eq!(world.core.view().hosts["h1"].address, Ipv4Addr::new(192, 0, 2, 7));
+}

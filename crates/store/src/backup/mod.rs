@@ -11,6 +11,6 @@ mod transfer;
 mod write;
 
 pub use self::format::{BackupError, Summary};
-pub use self::restore::{RestoreError, restore, unfinished, verify};
+pub use self::restore::{RestoreError, restore, select, unfinished, verify};
 pub use self::transfer::{TransferError, transfer};
 pub use self::write::backup;

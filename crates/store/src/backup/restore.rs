@@ -81,6 +81,24 @@ pub async fn verify<R: AsyncBufRead + Unpin>(input: R) -> Result<Summary, Restor
     Ok(lines.summary())
 }
 
+/// Reads a backup to its end and gives the keys and values under some prefixes, if it is whole.
+///
+/// # Errors
+/// As [`verify`].
+pub async fn select<R: AsyncBufRead + Unpin>(
+    input: R,
+    prefixes: &[&str],
+) -> Result<Vec<(Bytes, Bytes)>, RestoreError> {
+    let mut lines = Lines::open(input).await?;
+    let mut found = Vec::new();
+    while let Some((key, value)) = lines.next().await? {
+        if prefixes.iter().any(|prefix| key.starts_with(prefix.as_bytes())) {
+            found.push((key.into(), value.into()));
+        }
+    }
+    Ok(found)
+}
+
 /// Restores a backup into an empty store, or one in which a restore was cut off, and gives the
 /// store a new identity. The backup is verified to its end before the first write.
 ///

@@ -35,6 +35,14 @@ pub(crate) struct Beginning {
     /// The file that the join token is in
     #[arg(long, value_name = "FILE", requires = "join")]
     pub token_file: Option<PathBuf>,
+    /// Begin the new cluster with the state of this backup. No server of before may run any more;
+    /// the others join anew, with empty directories
+    #[arg(long, value_name = "FILE", requires = "init")]
+    pub restore: Option<PathBuf>,
+    /// The data directory of a server of before, or a copy of one, whose keys are taken over;
+    /// without them secrets cannot be opened, and every host must join again
+    #[arg(long, value_name = "DIR", requires = "restore")]
+    pub keys: Option<PathBuf>,
     /// Take the place of the server with this name, which is dead; an operator must have said so
     #[arg(long, requires = "join")]
     pub replace: bool,

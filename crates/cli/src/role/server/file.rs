@@ -47,6 +47,9 @@ pub(super) struct ServerFile {
     /// The etcd program, when it is not that of the path.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) etcd_binary: Option<PathBuf>,
+    /// What its etcd's members know each other by, when it is not the cluster's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) etcd_cluster: Option<String>,
     /// Where etcd served when it began; the engine's directory says where it has been seen since.
     pub(super) etcd: Vec<String>,
 }
@@ -111,7 +114,8 @@ impl ServerFile {
         };
         let binary = etcd_binary(begin.etcd_binary.as_deref().or(self.etcd_binary.as_deref()))?;
         let paths = Paths::of(&data);
-        let engine = engine_options(&data, &self.cluster, &place, binary);
+        let known_by = self.etcd_cluster.as_deref().unwrap_or(&self.cluster);
+        let engine = engine_options(&data, known_by, &place, binary);
         let first = self.etcd.clone();
         Ok(server::Options {
             clock: super::super::process::clock()?,
@@ -180,6 +184,7 @@ mod tests {
             etcd_client: "10.0.0.1:2379".parse().unwrap(),
             etcd_peer: "10.0.0.1:2380".parse().unwrap(),
             etcd_binary: None,
+            etcd_cluster: Some("north-0123".into()),
             etcd: vec!["https://10.0.0.1:2379".into()],
         };
         file.save(dir.path()).unwrap();

@@ -55,6 +55,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ServerFile, Failure> {
         etcd_client: place.etcd_client,
         etcd_peer: place.etcd_peer,
         etcd_binary: arguments.begin.etcd_binary.as_ref().map(|_| own.binary.clone()),
+        etcd_cluster: None,
         etcd,
     };
     file.save(&data)?;
