@@ -113,9 +113,8 @@ impl Tracker {
     fn settle(&mut self, now: Timestamp) {
         let floor = self.floor();
         for left in self.left.values_mut().chain(self.first.as_mut()) {
-            if left.since.is_none() && left.at <= floor {
-                left.since = Some(now);
-            }
+            // A host that comes back has what it had, and routes by that until it has more.
+            left.since = (left.at <= floor).then(|| left.since.unwrap_or(now));
         }
     }
 
@@ -262,6 +261,30 @@ mod tests {
         tracker.acknowledge(&a, has(7), Timestamp(100));
         assert!(!out(&tracker, &id(9), 599));
         assert!(out(&tracker, &id(9), 600));
+    }
+
+    #[test]
+    fn what_a_host_that_comes_back_may_still_have_is_not_out() {
+        let mut tracker = Tracker::default();
+        let (a, b) = (host("a"), host("b"));
+        tracker.set_hosts([&a, &b], Timestamp(0));
+        tracker.publish(Generation(1), &BTreeSet::from([id(1)]), Timestamp(0));
+        tracker.acknowledge(&a, has(1), Timestamp(10));
+        tracker.acknowledge(&b, has(1), Timestamp(10));
+        // While b is dead its instance leaves the tables.
+        tracker.set_hosts([&a], Timestamp(2000));
+        tracker.publish(Generation(2), &BTreeSet::new(), Timestamp(2000));
+        tracker.acknowledge(&a, has(2), Timestamp(2010));
+        assert!(out(&tracker, &id(1), 9000));
+        for instance in [id(1), id(7)] {
+            let mut tracker = tracker.clone();
+            tracker.set_hosts([&a, &b], Timestamp(10_000));
+            tracker.acknowledge(&b, has(if instance == id(1) { 1 } else { 0 }), Timestamp(10_000));
+            assert!(!out(&tracker, &instance, 20_000), "b may send to {instance}");
+            tracker.acknowledge(&b, has(2), Timestamp(20_000));
+            assert!(!out(&tracker, &instance, 20_499));
+            assert!(out(&tracker, &instance, 20_500));
+        }
     }
 
     #[test]

@@ -119,7 +119,7 @@ pub(super) async fn run(
         servers: Servers::new(name, shape.served_at(at)),
         events,
         keyring,
-        driver: Driver::default(),
+        driver: Driver::on_one_thread(),
         resolver: Resolver { own: images.clone(), others: images, own_names: Vec::new() },
         planning: Mutex::new(Planning::default()),
     });

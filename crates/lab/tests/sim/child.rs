@@ -44,6 +44,8 @@ pub(crate) fn run_if_asked() -> bool {
         run(Settings { seed, planted, trace }, keyring)
     });
     let outcome = outcome.expect("a thread").join().expect("the run did not panic");
+    // The test runner has begun a line.
+    println!();
     for line in &outcome.trace {
         println!("{line}");
     }

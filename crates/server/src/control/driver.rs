@@ -40,13 +40,34 @@ pub trait Controller: Send {
 /// After a failure a controller waits this long before it is run again.
 const AFTER_FAILURE: Duration = Duration::from_millis(100);
 
-/// What controllers did.
+/// What controllers did, and where they compute.
 #[derive(Debug, Default)]
 pub struct Driver {
     views: Mutex<BTreeMap<&'static str, ControllerView>>,
+    one_thread: bool,
 }
 
 impl Driver {
+    /// One whose controllers compute on the thread they run on, so that a run can be repeated.
+    #[must_use]
+    pub fn on_one_thread() -> Self {
+        Self { one_thread: true, ..Self::default() }
+    }
+
+    /// Computes something that may take seconds, beside everything else.
+    ///
+    /// # Errors
+    /// It did not come to its end.
+    pub async fn compute<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, String> {
+        if self.one_thread {
+            return Ok(work());
+        }
+        tokio::task::spawn_blocking(work).await.map_err(|error| error.to_string())
+    }
+
     /// All controllers with their last results.
     #[must_use]
     pub fn list(&self) -> Vec<ControllerView> {

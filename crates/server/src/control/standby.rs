@@ -13,6 +13,7 @@ use plan::snapshot::{Place, Snapshot};
 use plan::standby::{lists, standby};
 use store::Revision;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::driver::Controller;
 use crate::core::{Core, Specs, Term};
@@ -106,7 +107,7 @@ impl Controller for Warmth {
     async fn run(&mut self, core: &Arc<Core>) -> Result<String, String> {
         self.changes.mark_unchanged();
         self.reports.mark_unchanged();
-        let began = std::time::Instant::now();
+        let began = Instant::now();
         let view = core.view();
         let mut snapshot = core.snapshot(&view, &mut self.specs);
         for (host, liveness) in core.servers.believed().borrow().iter() {
@@ -128,8 +129,7 @@ impl Controller for Warmth {
             let lists = lists(&snapshot, &found, port);
             (found, lists)
         };
-        let made = tokio::task::spawn_blocking(work).await;
-        let (found, mut lists) = made.map_err(|error| error.to_string())?;
+        let (found, mut lists) = core.driver.compute(work).await?;
         for (host, list) in &mut lists {
             self.date(host, list);
         }
