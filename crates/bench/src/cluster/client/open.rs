@@ -103,7 +103,7 @@ impl Client {
             drop(tokio::spawn(async move {
                 let late = Nanos::try_from(late.as_nanos()).unwrap_or_default();
                 let sent = now().saturating_sub(late);
-                let outcome = timeout(WITHIN, one(target, host)).await;
+                let outcome = timeout(WITHIN, once(target, host)).await;
                 let outcome = outcome.unwrap_or_else(|_| Err("timed out".to_owned()));
                 let mut samples = samples.lock();
                 if samples.len() < MOST {
@@ -115,7 +115,8 @@ impl Client {
     }
 }
 
-async fn one(target: SocketAddrV4, host: &str) -> Result<String, String> {
+/// One request on a connection of its own; the instance that answered, or how it failed.
+pub(crate) async fn once(target: SocketAddrV4, host: &str) -> Result<String, String> {
     let connected = TcpStream::connect(target).await;
     let mut stream = connected.map_err(|error| format!("connect: {error}"))?;
     let _ = stream.set_nodelay(true);
