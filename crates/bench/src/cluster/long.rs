@@ -218,11 +218,23 @@ fn timeline(
 ) -> Vec<(f64, String)> {
     let ends = deaths.iter().skip(1).map(|(at, _)| *at).chain([ended]);
     let told = deaths.iter().zip(ends).map(|((at, what), until)| {
-        let until: Vec<Sample> = samples.iter().filter(|it| it.ended < until).cloned().collect();
-        let gap = longest_gap(&until, *at).unwrap_or(f64::INFINITY);
-        (milliseconds(started, *at), format!("{what} dies; longest gap then {gap:.0} ms"))
+        let gap =
+            gap_between(samples, *at, until).map_or("no answer then".to_owned(), |(from, to)| {
+                let (gap, later) = (milliseconds(from, to), milliseconds(*at, from).max(0.0));
+                format!("longest gap then {gap:.0} ms, from {later:.0} ms after")
+            });
+        (milliseconds(started, *at), format!("{what} dies; {gap}"))
     });
     told.collect()
+}
+
+/// The two answers that the longest time is between, of those before `until`, the later one after
+/// `from`.
+fn gap_between(samples: &[Sample], from: Nanos, until: Nanos) -> Option<(Nanos, Nanos)> {
+    let good = samples.iter().filter(|it| it.outcome.is_ok() && it.ended < until);
+    let times: Vec<Nanos> = good.map(|it| it.ended).collect();
+    let pairs = times.windows(2).map(|pair| (pair[0], pair[1])).filter(|(_, to)| *to >= from);
+    pairs.max_by_key(|(earlier, later)| later - earlier)
 }
 
 #[cfg(test)]
@@ -254,7 +266,10 @@ mod tests {
         let all = [100, 150, 900, 950, 1300, 1350].map(|at| sample(at, Ok("a")));
         let deaths = [(200 * MS, "x".to_owned()), (1000 * MS, "y".to_owned())];
         let told = timeline(&all, 0, 1400 * MS, &deaths);
-        assert_eq!(told[0], (200.0, "x dies; longest gap then 750 ms".to_owned()));
-        assert_eq!(told[1], (1000.0, "y dies; longest gap then 350 ms".to_owned()));
+        assert_eq!(told[0], (200.0, "x dies; longest gap then 750 ms, from 0 ms after".to_owned()));
+        assert_eq!(
+            told[1],
+            (1000.0, "y dies; longest gap then 350 ms, from 0 ms after".to_owned())
+        );
     }
 }

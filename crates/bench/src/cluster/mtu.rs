@@ -17,7 +17,7 @@ use super::platform::{APP, Platform};
 use crate::contest::{Budget, OURS, Row};
 use crate::machine::Running;
 use crate::setting::Setting;
-use counters::{Counters, Place};
+use counters::{Counters, Place, dropped};
 
 /// Runs each way.
 const RUNS: usize = 3;
@@ -60,7 +60,8 @@ fn by(setting: &Setting, mode: &str, overhead: u32) -> Result<Vec<Row>> {
         Measure::less("too-big", "messages", &none),
         Measure::less("larger", "packets", &none),
         Measure::more("full-size", "packets", &[Budget::AtLeast(1000.0)]),
-        Measure::less("resent", "packets", &[]),
+        Measure::less("resent", "of 1000", &[]),
+        Measure::less("dropped", "packets", &[]),
     ];
     let start = || {
         let arguments = ["--overlay", mode];
@@ -115,7 +116,12 @@ fn ours(
     }
     let address = freehold.service_address(APP)?;
     let start = || freehold.start_inside(from, &["--fill", &address]);
-    flow(lab, &machines, &instances, start, lasts)
+    let kind = if overhead > 0 {
+        format!("udp dport {}", net::overlay::TUNNEL_PORT)
+    } else {
+        format!("ip protocol tcp ip saddr {}", lab.plan().instances)
+    };
+    flow(lab, (&machines, &[kind]), &instances, start, lasts)
 }
 
 fn ceiling(
@@ -135,27 +141,28 @@ fn ceiling(
     let own = std::env::current_exe().context("find this program")?;
     let own = own.to_string_lossy();
     let start = || lab.start_on(&from.host, "filling", &[&own, "--fill", &address]);
-    flow(lab, &machines, &[], start, lasts)
+    let kinds = ["sport", "dport"].map(|port| format!("tcp {port} {PORT}"));
+    flow(lab, (&machines, &kinds), &[], start, lasts)
 }
 
 /// Lets it flow and says how much, and what became of the packets: those of full size are counted
 /// where they come out of the wire between hosts.
 fn flow(
     lab: &Lab,
-    machines: &[Place],
+    (machines, kinds): (&[Place], &[String]),
     instances: &[Place],
     start: impl FnOnce() -> Result<Running>,
     lasts: Duration,
 ) -> Result<Values> {
     for machine in machines {
-        machine.watch_sizes(lab)?;
+        machine.watch_sizes(lab, kinds)?;
     }
     let count = || -> Result<Counters> {
         let places = machines.iter().chain(instances);
         let all = places.map(|place| place.counters(lab)).collect::<Result<Vec<_>>>()?;
         Ok(all.into_iter().fold(Counters::default(), Counters::plus))
     };
-    let before = count()?;
+    let (before, dropped_before) = (count()?, dropped()?);
     let mut client = start()?;
     let flows = |client: &Running| last(client).filter(|far| far.down > 0 && far.up > 0);
     client.until("packets both ways", BEGIN_WITHIN, flows)?;
@@ -172,13 +179,16 @@ fn flow(
     // The counts of minutes of packets are far below what a float tells apart.
     let rate = |from: u64, to: u64| figure((to - from) >> 10) / 1024.0 / seconds;
     let during = count()?.minus(&before);
+    let without_room = dropped()?.saturating_sub(dropped_before);
     Ok(vec![
         ("down", rate(first.down, after.down)),
         ("up", rate(first.up, after.up)),
         ("errors", figure(after.errors)),
         ("fragments", figure(during.fragments)),
         ("too-big", figure(during.too_big)),
-        ("resent", figure(during.resent)),
+        // Of a thousand.
+        ("resent", figure(during.resent) / figure(during.sent.max(1)) * 1000.0),
+        ("dropped", figure(without_room)),
         // The lesser of both hosts: each way was filled.
         ("full-size", figure(sizes.iter().map(|it| it.full).min().unwrap_or_default())),
         ("larger", figure(sizes.iter().map(|it| it.larger).sum::<u64>())),

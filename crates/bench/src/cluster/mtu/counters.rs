@@ -30,6 +30,8 @@ pub(super) struct Counters {
     pub(super) too_big: u64,
     /// Pieces of connections that were sent again.
     pub(super) resent: u64,
+    /// All that were sent.
+    pub(super) sent: u64,
 }
 
 impl Counters {
@@ -39,6 +41,7 @@ impl Counters {
             fragments: self.fragments + other.fragments,
             too_big: self.too_big + other.too_big,
             resent: self.resent + other.resent,
+            sent: self.sent + other.sent,
         }
     }
 
@@ -48,6 +51,7 @@ impl Counters {
             fragments: self.fragments.saturating_sub(before.fragments),
             too_big: self.too_big.saturating_sub(before.too_big),
             resent: self.resent.saturating_sub(before.resent),
+            sent: self.sent.saturating_sub(before.sent),
         }
     }
 
@@ -59,7 +63,8 @@ impl Counters {
             fragments += of("Ip", name)?;
         }
         let too_big = of("Icmp", "InDestUnreachs")? + of("Icmp", "OutDestUnreachs")?;
-        Ok(Self { fragments, too_big, resent: of("Tcp", "RetransSegs")? })
+        let (resent, sent) = (of("Tcp", "RetransSegs")?, of("Tcp", "OutSegs")?);
+        Ok(Self { fragments, too_big, resent, sent })
     }
 }
 
@@ -69,6 +74,17 @@ fn counter(text: &str, group: &str, name: &str) -> Option<u64> {
     let mut of_group = lines.by_ref().filter(|(head, _)| *head == group).map(|(_, rest)| rest);
     let at = of_group.next()?.split(' ').position(|word| word == name)?;
     of_group.next()?.split(' ').nth(at)?.parse().ok()
+}
+
+/// Packets that this machine's receive queues had no room for, of all networks together: the
+/// second word of each processor's line.
+pub(super) fn dropped() -> Result<u64> {
+    let text = std::fs::read_to_string("/proc/net/softnet_stat").context("read receive queues")?;
+    sum_of_dropped(&text).context("understand receive queues")
+}
+
+fn sum_of_dropped(text: &str) -> Option<u64> {
+    text.lines().map(|line| u64::from_str_radix(line.split(' ').nth(1)?, 16).ok()).sum()
 }
 
 /// Packets that came, by size.
@@ -140,18 +156,10 @@ impl Place {
         Counters::read(&self.ask(lab, &["cat", "/proc/net/snmp"])?)
     }
 
-    /// Begins to count packets by size, from nothing.
-    pub(super) fn watch_sizes(&self, lab: &Lab) -> Result<()> {
-        let mtu = self.mtu(lab)?;
-        let come = format!("iifname \"{LINK}\" ip length");
-        let script = format!(
-            "add table ip {TABLE}\ndelete table ip {TABLE}\ntable ip {TABLE} {{\n\
-             counter full {{ }}\ncounter larger {{ }}\nchain come {{\n\
-             type filter hook prerouting priority raw; policy accept;\n\
-             {come} {mtu} counter name \"full\"\n\
-             {come} > {mtu} counter name \"larger\"\n}}\n}}\n"
-        );
-        self.ask(lab, &["nft", &script]).map(drop)
+    /// Begins to count packets by size, from nothing: those that match one of `kinds`, which
+    /// exclude each other.
+    pub(super) fn watch_sizes(&self, lab: &Lab, kinds: &[String]) -> Result<()> {
+        self.ask(lab, &["nft", &script(self.mtu(lab)?, kinds)]).map(drop)
     }
 
     /// Packets by size since then.
@@ -161,23 +169,55 @@ impl Place {
     }
 }
 
+/// The table that counts what comes in by the link.
+fn script(mtu: u32, kinds: &[String]) -> String {
+    let mut text = format!(
+        "add table ip {TABLE}\ndelete table ip {TABLE}\ntable ip {TABLE} {{\n\
+         counter full {{ }}\ncounter larger {{ }}\nchain come {{\n\
+         type filter hook prerouting priority raw; policy accept;\n"
+    );
+    for kind in kinds {
+        let come = format!("iifname \"{LINK}\" {kind} ip length");
+        text.push_str(&format!("{come} {mtu} counter name \"full\"\n"));
+        text.push_str(&format!("{come} > {mtu} counter name \"larger\"\n"));
+    }
+    text + "}\n}\n"
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    #[test]
+    fn each_kind_is_counted_by_size() {
+        let kinds = ["tcp sport 7".to_owned(), "tcp dport 7".to_owned()];
+        let text = script(1450, &kinds);
+        let rules: Vec<&str> = text.lines().filter(|line| line.contains("counter name")).collect();
+        assert_eq!(rules.len(), 4);
+        assert_eq!(rules[0], r#"iifname "eth0" tcp sport 7 ip length 1450 counter name "full""#);
+        assert!(rules[3].contains("dport 7 ip length > 1450"), "{text}");
+    }
+
     const SNMP: &str = "Ip: Forwarding FragOKs FragFails FragCreates ReasmReqds ReasmFails\n\
         Ip: 1 1 20 300 4000 50000\n\
         Icmp: InMsgs InDestUnreachs OutDestUnreachs\nIcmp: 9 3 4\n\
-        IcmpMsg: InType3\nIcmpMsg: 7\nTcp: RetransSegs\nTcp: 6\n";
+        IcmpMsg: InType3\nIcmpMsg: 7\nTcp: RetransSegs OutSegs\nTcp: 6 80\n";
 
     #[test]
     fn counters_are_found_by_their_names() {
         let read = Counters::read(SNMP).unwrap();
-        assert_eq!(read, Counters { fragments: 54_321, too_big: 7, resent: 6 });
+        assert_eq!(read, Counters { fragments: 54_321, too_big: 7, resent: 6, sent: 80 });
         assert_eq!(read.minus(&read), Counters::default());
         assert_eq!(read.plus(Counters::default()), read);
         assert!(Counters::read("Ip: FragOKs\nIp: 1\n").is_err());
         assert!(Counters::read(&std::fs::read_to_string("/proc/net/snmp").unwrap()).is_ok());
+    }
+
+    #[test]
+    fn drops_of_all_processors_are_added() {
+        assert_eq!(sum_of_dropped("00ff 00000010 0\n0001 0000000a 0\n"), Some(26));
+        assert_eq!(sum_of_dropped("00ff\n"), None);
+        assert!(dropped().is_ok());
     }
 
     #[test]
