@@ -10,7 +10,7 @@ use api::ingress::{Backend, BackendRef, Endpoint, IngressTable, Protocol, Route}
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http::{Method, header};
 use proptest::prelude::*;
-use proxy::decide::eject::{FAILURES_TO_EJECT, Health, LONGEST_MS, Outcome};
+use proxy::decide::eject::{FAILURES_TO_EJECT, FIRST_MS, Health, LONGEST_MS, Outcome};
 use proxy::decide::forwarded::Peer;
 use proxy::decide::hello::{self, Hello};
 use proxy::decide::pick::{Candidate, SCAN_UP_TO, pick, pick_group};
@@ -158,6 +158,22 @@ proptest! {
             prop_assert!(!health.ejected(now + LONGEST_MS));
             now += 10;
         }
+    }
+
+    #[test]
+    fn many_failures_at_once_eject_once(
+        storm in prop::collection::vec((2u64..=FIRST_MS, any::<bool>()), 0..60),
+    ) {
+        let mut storm = storm;
+        storm.sort_unstable();
+        let mut health = Health::default().after(Outcome::Unreachable, 1);
+        for (now, unreachable) in storm {
+            let outcome = if unreachable { Outcome::Unreachable } else { Outcome::Failed };
+            health = health.after(outcome, now);
+        }
+        prop_assert!(health.ejected(FIRST_MS) && !health.ejected(FIRST_MS + 1));
+        let health = health.after(Outcome::Unreachable, FIRST_MS + 1);
+        prop_assert!(health.ejected(3 * FIRST_MS) && !health.ejected(3 * FIRST_MS + 1));
     }
 
     #[test]

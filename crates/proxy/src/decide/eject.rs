@@ -2,6 +2,7 @@
 //!
 //! A refused connection ejects at once; broken or late answers after [`FAILURES_TO_EJECT`] in a
 //! row. Each further ejection lasts twice as long, up to [`LONGEST_MS`]; one success forgives all.
+//! Whatever fails while it is ejected lengthens nothing.
 
 /// How many failures in a row eject: one might be the client's request, five are the instance.
 pub const FAILURES_TO_EJECT: u8 = 5;
@@ -39,6 +40,11 @@ impl Health {
             Outcome::Answered => Self::default(),
             Outcome::Failed if self.failures + 1 < FAILURES_TO_EJECT => {
                 Self { failures: self.failures + 1, ..self }
+            }
+            // It was tried for want of another: when all of a restarted cluster refuse, each of
+            // many requests would double the wait of instances that are there a second later.
+            Outcome::Failed | Outcome::Unreachable if self.ejected(now_ms) => {
+                Self { failures: 0, ..self }
             }
             Outcome::Failed | Outcome::Unreachable => self.eject(now_ms),
         }
