@@ -61,6 +61,7 @@ fn by(setting: &Setting, mode: &str, overhead: u32) -> Result<Vec<Row>> {
         Measure::less("larger", "packets", &none),
         Measure::more("full-size", "packets", &[Budget::AtLeast(1000.0)]),
         Measure::less("resent", "of 1000", &[]),
+        Measure::less("needless", "of 1000", &[]),
         Measure::less("dropped", "packets", &[]),
     ];
     let start = || {
@@ -180,14 +181,15 @@ fn flow(
     let rate = |from: u64, to: u64| figure((to - from) >> 10) / 1024.0 / seconds;
     let during = count()?.minus(&before);
     let without_room = dropped()?.saturating_sub(dropped_before);
+    let of_thousand = |count: u64| figure(count) / figure(during.sent.max(1)) * 1000.0;
     Ok(vec![
         ("down", rate(first.down, after.down)),
         ("up", rate(first.up, after.up)),
         ("errors", figure(after.errors)),
         ("fragments", figure(during.fragments)),
         ("too-big", figure(during.too_big)),
-        // Of a thousand.
-        ("resent", figure(during.resent) / figure(during.sent.max(1)) * 1000.0),
+        ("resent", of_thousand(during.resent)),
+        ("needless", of_thousand(during.needless)),
         ("dropped", figure(without_room)),
         // The lesser of both hosts: each way was filled.
         ("full-size", figure(sizes.iter().map(|it| it.full).min().unwrap_or_default())),

@@ -30,6 +30,8 @@ pub(super) struct Counters {
     pub(super) too_big: u64,
     /// Pieces of connections that were sent again.
     pub(super) resent: u64,
+    /// Those that had arrived before, as who got them twice told.
+    pub(super) needless: u64,
     /// All that were sent.
     pub(super) sent: u64,
 }
@@ -41,6 +43,7 @@ impl Counters {
             fragments: self.fragments + other.fragments,
             too_big: self.too_big + other.too_big,
             resent: self.resent + other.resent,
+            needless: self.needless + other.needless,
             sent: self.sent + other.sent,
         }
     }
@@ -51,11 +54,12 @@ impl Counters {
             fragments: self.fragments.saturating_sub(before.fragments),
             too_big: self.too_big.saturating_sub(before.too_big),
             resent: self.resent.saturating_sub(before.resent),
+            needless: self.needless.saturating_sub(before.needless),
             sent: self.sent.saturating_sub(before.sent),
         }
     }
 
-    /// Reads `/proc/net/snmp`.
+    /// Reads `/proc/net/snmp` with `/proc/net/netstat`.
     fn read(text: &str) -> Result<Self> {
         let of = |group, name| counter(text, group, name).with_context(|| format!("no {name}"));
         let mut fragments = 0;
@@ -64,7 +68,8 @@ impl Counters {
         }
         let too_big = of("Icmp", "InDestUnreachs")? + of("Icmp", "OutDestUnreachs")?;
         let (resent, sent) = (of("Tcp", "RetransSegs")?, of("Tcp", "OutSegs")?);
-        Ok(Self { fragments, too_big, resent, sent })
+        let needless = of("TcpExt", "TCPDSACKRecv")? + of("TcpExt", "TCPDSACKOfoRecv")?;
+        Ok(Self { fragments, too_big, resent, needless, sent })
     }
 }
 
@@ -153,7 +158,7 @@ impl Place {
 
     /// The kernel's counters.
     pub(super) fn counters(&self, lab: &Lab) -> Result<Counters> {
-        Counters::read(&self.ask(lab, &["cat", "/proc/net/snmp"])?)
+        Counters::read(&self.ask(lab, &["cat", "/proc/net/snmp", "/proc/net/netstat"])?)
     }
 
     /// Begins to count packets by size, from nothing: those that match one of `kinds`, which
@@ -201,16 +206,22 @@ mod tests {
     const SNMP: &str = "Ip: Forwarding FragOKs FragFails FragCreates ReasmReqds ReasmFails\n\
         Ip: 1 1 20 300 4000 50000\n\
         Icmp: InMsgs InDestUnreachs OutDestUnreachs\nIcmp: 9 3 4\n\
-        IcmpMsg: InType3\nIcmpMsg: 7\nTcp: RetransSegs OutSegs\nTcp: 6 80\n";
+        IcmpMsg: InType3\nIcmpMsg: 7\nTcp: RetransSegs OutSegs\nTcp: 6 80\n\
+        TcpExt: TCPDSACKRecv TCPDSACKOfoRecv\nTcpExt: 4 1\n";
 
     #[test]
     fn counters_are_found_by_their_names() {
         let read = Counters::read(SNMP).unwrap();
-        assert_eq!(read, Counters { fragments: 54_321, too_big: 7, resent: 6, sent: 80 });
+        assert_eq!(
+            read,
+            Counters { fragments: 54_321, too_big: 7, resent: 6, needless: 5, sent: 80 }
+        );
         assert_eq!(read.minus(&read), Counters::default());
         assert_eq!(read.plus(Counters::default()), read);
         assert!(Counters::read("Ip: FragOKs\nIp: 1\n").is_err());
-        assert!(Counters::read(&std::fs::read_to_string("/proc/net/snmp").unwrap()).is_ok());
+        let own = ["snmp", "netstat"]
+            .map(|name| std::fs::read_to_string(format!("/proc/net/{name}")).unwrap());
+        assert!(Counters::read(&own.concat()).is_ok());
     }
 
     #[test]
