@@ -100,7 +100,7 @@ fn read(file: &Path) -> Result<Options, Box<dyn std::error::Error>> {
         shim_args: vec!["shim".into()],
         proxy_args: vec!["proxy".into()],
         ephemeral: value["ephemeral"].as_bool().unwrap_or(false),
-        probe: None,
+        probe: address("probe")?,
         capacity: None,
     })
 }

@@ -7,7 +7,7 @@ use std::process::{Command, ExitStatus};
 
 use net::namespace::Namespace;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
-use rustix::thread::ThreadNameSpaceType;
+use rustix::thread::{LinkNameSpaceType, ThreadNameSpaceType};
 
 use crate::cgroup::Group;
 use crate::directory::Lab;
@@ -52,14 +52,35 @@ pub fn enter(lab: &Lab, name: &str, command: &[String]) -> Result<i32, LabError>
 }
 
 /// Runs a command as an outside client: on the lab's network, with a machine's own files. Gives its
-/// exit code.
+/// exit code. The command ends with the calling thread, however that ends.
 ///
 /// # Errors
 /// There is no such lab, or the command cannot be started.
 pub fn run_outside(lab: &Lab, command: &[String]) -> Result<i32, LabError> {
     let environment = environment(lab)?;
     let namespace = Namespace::open(&lab.namespace())?;
-    let child = namespace.run(|| prepared(command, &environment).spawn())?;
+    let network = namespace.as_fd().try_clone_to_owned();
+    let network = network.map_err(|source| LabError::System {
+        doing: "enter the network of the lab".to_owned(),
+        source,
+    })?;
+    let own = rustix::process::getpid();
+    let mut prepared = prepared(command, &environment);
+    // SAFETY: three calls to the kernel, which take no lock and no memory. They are made in the
+    // child itself: its parent must be the thread that waits for it, or it would end with another.
+    unsafe {
+        prepared.pre_exec(move || {
+            rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+            // It may have ended before that.
+            if rustix::process::getppid() != Some(own) {
+                return Err(rustix::io::Errno::SRCH.into());
+            }
+            let kind = Some(LinkNameSpaceType::Network);
+            rustix::thread::move_into_link_name_space(network.as_fd(), kind)?;
+            Ok(())
+        });
+    }
+    let child = prepared.spawn();
     let mut child = child
         .map_err(|source| LabError::System { doing: format!("run {}", command[0]), source })?;
     ended(child.wait(), command)

@@ -329,7 +329,11 @@ mod tests {
             assert_eq!((now.phase, now.authorities_pem.clone()), (Phase::Settled, new.to_pem()));
             assert!(!now.held && now.left_out.is_empty() && now.engine_turn.is_none());
             make_ready(&store, None, NOW).await.unwrap();
-            assert_eq!(cluster(&store).await, None, "keys that are made later speak for themselves");
+            assert_eq!(
+                cluster(&store).await,
+                None,
+                "keys that are made later speak for themselves"
+            );
         }
     }
 

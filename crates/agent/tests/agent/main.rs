@@ -2,10 +2,13 @@
 //! namespace: needs root, prints why it skips otherwise.
 #![expect(clippy::unwrap_used, unreachable_pub, reason = "tests")]
 
+mod domain;
+mod hostile;
 mod life;
 mod registry;
 mod restart;
 mod server;
 mod servers;
 mod singleton;
+mod suspicion;
 mod world;

@@ -6,8 +6,10 @@ use std::future::pending;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use api::about::About;
 use api::frame::{self, Decoder};
 use api::lease::{LEASE, LeaseAnswer};
+use api::liveness::Observed;
 use api::protocol::{Acknowledge, Down, HEARTBEAT, LogLine, Up};
 use api::status::HostStatus;
 use bytes::Bytes;
@@ -31,6 +33,9 @@ type Body = UnsyncBoxBody<Bytes, Infallible>;
 pub struct Server {
     pub status: watch::Receiver<Option<HostStatus>>,
     pub acknowledged: watch::Receiver<Acknowledge>,
+    /// What the agent says of its host, and of those that it probes.
+    pub about: watch::Receiver<Option<About>>,
+    pub observed: watch::Receiver<Option<Observed>>,
     pub lines: tokio::sync::Mutex<mpsc::Receiver<LogLine>>,
     /// The agent's streams.
     pub streams: watch::Receiver<Streams>,
@@ -48,6 +53,8 @@ struct Shared {
     content: ContentStore,
     status: watch::Sender<Option<HostStatus>>,
     acknowledged: watch::Sender<Acknowledge>,
+    about: watch::Sender<Option<About>>,
+    observed: watch::Sender<Option<Observed>>,
     lines: mpsc::Sender<LogLine>,
     /// All that was ever said, so that a new stream hears it again.
     said: parking_lot::Mutex<Vec<Bytes>>,
@@ -89,6 +96,8 @@ impl Server {
             content,
             status,
             acknowledged,
+            about: watch::channel(None).0,
+            observed: watch::channel(None).0,
             lines,
             said: parking_lot::Mutex::default(),
             changed: watch::channel(0).0,
@@ -98,11 +107,12 @@ impl Server {
             grants: AtomicBool::new(true),
         });
         let streams = shared.streams.subscribe();
+        let (about, observed) = (shared.about.subscribe(), shared.observed.subscribe());
         listener.set_nonblocking(true).unwrap();
         let listener = TcpListener::from_std(listener).unwrap();
         tokio::spawn(accept(listener, tls, shared.clone()));
         let lines = tokio::sync::Mutex::new(read);
-        Self { status: seen, acknowledged: heard, lines, streams, shared }
+        Self { status: seen, acknowledged: heard, about, observed, lines, streams, shared }
     }
 
     /// Says from the next sign of life on whether it has its store.
@@ -246,11 +256,11 @@ async fn listen(mut body: Incoming, shared: Arc<Shared>) {
                     said.push(frame.into());
                     shared.changed.send_replace(said.len());
                 }
+                Up::Observed(found) => drop(shared.observed.send_replace(Some(found))),
+                Up::About(about) => drop(shared.about.send_replace(Some(*about))),
                 Up::Lease(_)
                 | Up::Hello(_)
                 | Up::Traffic { .. }
-                | Up::Observed(_)
-                | Up::About(_)
                 | Up::Holds { .. }
                 | Up::Heartbeat => {}
             }

@@ -121,11 +121,21 @@ impl World {
 
     /// From now on agents are started ephemeral.
     pub fn ephemeral(&self) {
+        self.set("ephemeral", true);
+    }
+
+    /// Sets an option of agents that are started from now on.
+    pub fn set(&self, name: &str, to: impl Into<serde_json::Value>) {
         let file = self.root.join("agent.json");
         let mut value: serde_json::Value =
             serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
-        value["ephemeral"] = true.into();
+        value[name] = to.into();
         fs::write(file, value.to_string()).unwrap();
+    }
+
+    /// A file beside the agent's.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.root.join(name)
     }
 
     /// A command that runs on the host's network.
@@ -228,6 +238,20 @@ impl World {
                 self.server.status.borrow().clone(),
                 self.agent_log()
             ),
+        }
+    }
+
+    /// Waits until something that the server hears is as wanted.
+    pub async fn heard<T: Clone + std::fmt::Debug>(
+        &self,
+        mut from: tokio::sync::watch::Receiver<Option<T>>,
+        wanted: impl Fn(&T) -> bool,
+    ) -> T {
+        let good = |heard: &Option<T>| heard.as_ref().is_some_and(&wanted);
+        let last = from.clone();
+        match tokio::time::timeout(PATIENCE, from.wait_for(good)).await {
+            Ok(heard) => heard.unwrap().clone().unwrap(),
+            Err(_) => panic!("never heard; last: {:#?}\n{}", *last.borrow(), self.agent_log()),
         }
     }
 
@@ -370,7 +394,7 @@ fn exe() -> PathBuf {
     exe
 }
 
-fn network_table(generation: Generation, entries: &[Entry]) -> NetworkTable {
+pub fn network_table(generation: Generation, entries: &[Entry]) -> NetworkTable {
     let mut services: BTreeMap<(EnvironmentName, AppName), Service> = BTreeMap::new();
     for entry in entries.iter().filter(|entry| entry.wanted == Wanted::Run) {
         let next = u8::try_from(services.len() + 1).unwrap();
@@ -398,7 +422,7 @@ fn network_table(generation: Generation, entries: &[Entry]) -> NetworkTable {
     }
 }
 
-fn ingress_table(generation: Generation, entries: &[Entry]) -> IngressTable {
+pub fn ingress_table(generation: Generation, entries: &[Entry]) -> IngressTable {
     let mut backends: BTreeMap<String, Backend> = BTreeMap::new();
     let mut routes: BTreeMap<String, Route> = BTreeMap::new();
     for entry in entries.iter().filter(|entry| entry.wanted == Wanted::Run) {

@@ -154,8 +154,7 @@ fn given(arguments: Arguments) -> Result<server::Options, Failure> {
         ))
     };
     let api = arguments.api.ok_or_else(|| missing("api"))?;
-    let files =
-        (arguments.etcd_certificate, arguments.etcd_key, arguments.etcd_authorities);
+    let files = (arguments.etcd_certificate, arguments.etcd_key, arguments.etcd_authorities);
     let files = match files {
         (Some(certificate), Some(key), Some(authorities)) => {
             Some(server::EtcdFiles { certificate, key, authorities })

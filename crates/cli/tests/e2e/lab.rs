@@ -230,3 +230,33 @@ fn check_down(lab: &Lab) {
         names.filter(|name| name == "lab" || name.ends_with(".lock")).collect();
     assert_eq!(names, [] as [String; 0]);
 }
+
+/// What is run inside a lab ends with `lab run` itself, even when that is killed.
+#[test]
+fn what_runs_as_a_client_ends_with_who_ran_it() {
+    let Some(lab) = Lab::up(&["--bare", "--hosts", "1"]) else { return };
+    for (how, arguments) in [("run", vec!["lab", "run"]), ("shell", vec!["lab", "shell", "host-1"])] {
+        let out = lab.base().join(how);
+        // Known by a number that no other command line has.
+        let mark = format!("{}.{}", 100_000 + std::process::id(), how.len());
+        let script = format!("trap '' TERM INT HUP; echo ready; exec sleep {mark}");
+        let line = [arguments.as_slice(), &["--", "sh", "-c", &script]].concat();
+        let mut command = lab.command(&line);
+        let mut child = command.stdout(fs::File::create(&out).unwrap()).spawn().unwrap();
+        let is = |pid: &u32| command_line(*pid) == ["sleep", &mark, ""];
+        let running = || processes().into_iter().filter(is).collect::<Vec<u32>>();
+        lab.wait("the command", |_| match running().len() {
+            0 => Err("it does not run".to_owned()),
+            _ => Ok(()),
+        });
+        child.kill().unwrap();
+        child.wait().unwrap();
+        lab.wait("its end", |_| match running() {
+            left if left.is_empty() => Ok(()),
+            left => Err(format!("{how}: {left:?}")),
+        });
+    }
+    let ended = lab.run(&["lab", "run", "--", "sh", "-c", "exit 7"]);
+    assert_eq!(ended.status.code(), Some(7));
+    lab.must(&["lab", "down"]);
+}

@@ -14,7 +14,7 @@ use crate::world::{Ended, World, text};
 const WITHIN: Duration = Duration::from_secs(60);
 
 /// A process that ends with its owner.
-struct Running(Child);
+pub(crate) struct Running(pub(crate) Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
@@ -25,8 +25,8 @@ impl Drop for Running {
 }
 
 /// A server, and the authority it signs with.
-struct Cluster {
-    world: World,
+pub(crate) struct Cluster {
+    pub(crate) world: World,
     authority: CertificateAuthority,
     api: String,
     _server: Running,
@@ -38,8 +38,12 @@ fn ago(days: i64) -> Timestamp {
 
 impl Cluster {
     fn start() -> Self {
+        Self::start_with(World::new(), &[])
+    }
+
+    /// The same with more arguments.
+    pub(crate) fn start_with(world: World, more: &[&str]) -> Self {
         pki::install_provider();
-        let world = World::new();
         let pki = world.path("pki");
         std::fs::create_dir_all(&pki).unwrap();
         let authority = CertificateAuthority::create("north", ago(100)).unwrap();
@@ -58,6 +62,7 @@ impl Cluster {
         command.args(["--key", text(&world.path("server.key"))]);
         command.args(["--admin-token", text(&world.path("admin.token"))]);
         command.args(["--instance-range", "10.233.0.0/17", "--service-range", "10.233.192.0/18"]);
+        command.args(more);
         let log = std::fs::File::create(world.path("server.log")).unwrap();
         let server = Running(command.stderr(log).spawn().unwrap());
         let cluster = Self { world, authority, api, _server: server };
@@ -65,7 +70,7 @@ impl Cluster {
         cluster
     }
 
-    fn wait(&self, what: &str, mut seen: impl FnMut() -> bool) {
+    pub(crate) fn wait(&self, what: &str, mut seen: impl FnMut() -> bool) {
         let begin = Instant::now();
         while !seen() {
             let log = || std::fs::read_to_string(self.world.path("server.log")).unwrap();
@@ -74,7 +79,7 @@ impl Cluster {
         }
     }
 
-    fn asks(&self, arguments: &[&str]) -> Ended {
+    pub(crate) fn asks(&self, arguments: &[&str]) -> Ended {
         let mut command = self.world.command(arguments);
         command.env("FREEHOLD_API", &self.api);
         command.env("FREEHOLD_TOKEN_FILE", self.world.path("admin.token"));

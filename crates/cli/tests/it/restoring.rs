@@ -55,7 +55,8 @@ fn a_lost_cluster_begins_again_and_locks_nobody_out() {
         does(&old, &["cert", "authority", "rotate"]);
         old.wait("only the host is waited for", || {
             authority(&old, 0).is_some_and(|view| {
-                view.phase == Phase::Issue && view.waits_for.iter().all(|it| it.member == "host rb1")
+                view.phase == Phase::Issue
+                    && view.waits_for.iter().all(|it| it.member == "host rb1")
             })
         });
         does(&old, &["cert", "authority", "rotate", "--force", "--wait"]);

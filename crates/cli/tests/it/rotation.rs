@@ -243,7 +243,8 @@ fn an_exchange_is_held_until_an_operator_says_so_and_who_never_comes_is_left_out
     cluster.begin("s1", &["--init", "--cluster", "north"]);
     let lost = Host::join(&cluster, "rl1");
     let old = CaBundle::load(&cluster.nodes[0].data.join("ca.pem")).unwrap();
-    let rotate = |more: &[&str]| cluster.asks(0, &[&["cert", "authority", "rotate"], more].concat());
+    let rotate =
+        |more: &[&str]| cluster.asks(0, &[&["cert", "authority", "rotate"], more].concat());
     let both = rotate(&["--hold", "--force"]);
     assert_eq!(both.code, 2, "what waits does not go on: {}", both.stderr);
 

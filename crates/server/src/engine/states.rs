@@ -138,7 +138,10 @@ mod tests {
         assert_eq!(begun.elapsed(), Duration::ZERO);
         let refused = [Err("refused".into()), Ok("list")].map(std::future::ready);
         assert_eq!(first(refused.into_iter(), LISTED_WITHIN).await, Some("list"));
-        assert_eq!(first(std::iter::empty::<std::future::Ready<_>>(), LISTED_WITHIN).await, None::<&str>);
+        assert_eq!(
+            first(std::iter::empty::<std::future::Ready<_>>(), LISTED_WITHIN).await,
+            None::<&str>
+        );
 
         let members = ["s1", "s2", "s3"].map(|name| Member {
             id: 7,

@@ -57,12 +57,7 @@ impl Former {
                  first, or join them instead: freehold server --join",
             ))
         })?;
-        Ok(Self {
-            backup: backup.to_owned(),
-            keys: keys.map(Path::to_owned),
-            authorities,
-            cluster,
-        })
+        Ok(Self { backup: backup.to_owned(), keys: keys.map(Path::to_owned), authorities, cluster })
     }
 
     /// Lays the keys and the backup where the server finds them.
