@@ -55,6 +55,7 @@ fn by(setting: &Setting, mode: &str, overhead: u32) -> Result<Vec<Row>> {
     let measures = [
         Measure::more("down", "MiB/s", &[]),
         Measure::more("up", "MiB/s", &[]),
+        Measure::more("both", "MiB/s", &[]),
         Measure::less("errors", "requests", &none),
         Measure::less("fragments", "packets", &none),
         Measure::less("too-big", "messages", &none),
@@ -182,9 +183,11 @@ fn flow(
     let during = count()?.minus(&before);
     let without_room = dropped()?.saturating_sub(dropped_before);
     let of_thousand = |count: u64| figure(count) / figure(during.sent.max(1)) * 1000.0;
+    let (down, up) = (rate(first.down, after.down), rate(first.up, after.up));
     Ok(vec![
-        ("down", rate(first.down, after.down)),
-        ("up", rate(first.up, after.up)),
+        ("down", down),
+        ("up", up),
+        ("both", down + up),
         ("errors", figure(after.errors)),
         ("fragments", figure(during.fragments)),
         ("too-big", figure(during.too_big)),
