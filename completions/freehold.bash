@@ -5852,7 +5852,7 @@ _freehold() {
             return 0
             ;;
         freehold__subcmd__lab__subcmd__up)
-            opts="-o -h --base --lab --servers --hosts --hypervisors --racks --servers-apart --bare --clock-offset --cpus --memory --range --no-wait --output --context --help"
+            opts="-o -h --base --lab --servers --hosts --hypervisors --racks --servers-apart --bare --clock-offset --cpus --memory --overlay --range --no-wait --output --context --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -5891,6 +5891,10 @@ _freehold() {
                     return 0
                     ;;
                 --memory)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --overlay)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -7374,7 +7378,7 @@ _freehold() {
             return 0
             ;;
         freehold__subcmd__server)
-            opts="-o -h --init --join --token --token-file --replace --begin-only --print-unit --etcd-client --etcd-peer --etcd-binary --api-host --data --cluster --name --address --domain --host --api --certificate --key --authorities --authority --admin-token --instance-range --service-range --https-port --etcd --supervised-by --output --context --help list help"
+            opts="-o -h --init --join --token --token-file --restore --keys --replace --begin-only --print-unit --etcd-client --etcd-peer --etcd-binary --api-host --data --cluster --name --address --domain --host --api --certificate --key --authorities --authority --admin-token --instance-range --service-range --https-port --etcd --etcd-certificate --etcd-key --etcd-authorities --supervised-by --output --context --help list help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -7389,6 +7393,14 @@ _freehold() {
                     return 0
                     ;;
                 --token-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --restore)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --keys)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -7469,6 +7481,18 @@ _freehold() {
                     return 0
                     ;;
                 --etcd)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --etcd-certificate)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --etcd-key)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --etcd-authorities)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -654,6 +654,7 @@ complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_s
 complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from up" -l clock-offset -d 'A machine whose clock is wrong, e.g. host-2=-1h; may be repeated' -r
 complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from up" -l cpus -d 'Processors of each machine [default: all of this one]' -r
 complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from up" -l memory -d 'Memory of each machine' -r
+complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from up" -l overlay -d 'How packets go between hosts, the same on all: auto, vxlan or direct [default: auto]' -r
 complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from up" -l range -d 'The machines\' addresses, a /24; seen inside the lab only' -r
 complete -c freehold -n "__fish_freehold_using_subcommand lab; and __fish_seen_subcommand_from up" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
 json\t'The API\'s own field names; a list is an array'
@@ -826,6 +827,8 @@ complete -c freehold -n "__fish_freehold_using_subcommand safe-mode; and __fish_
 complete -c freehold -n "__fish_freehold_using_subcommand server; and not __fish_seen_subcommand_from list help" -l join -d 'Join the cluster of these servers' -r
 complete -c freehold -n "__fish_freehold_using_subcommand server; and not __fish_seen_subcommand_from list help" -l token -d 'The join token; see: freehold host token --server' -r
 complete -c freehold -n "__fish_freehold_using_subcommand server; and not __fish_seen_subcommand_from list help" -l token-file -d 'The file that the join token is in' -r -F
+complete -c freehold -n "__fish_freehold_using_subcommand server; and not __fish_seen_subcommand_from list help" -l restore -d 'Begin the new cluster with the state of this backup. No server of before may run any more; the others join anew, with empty directories' -r -F
+complete -c freehold -n "__fish_freehold_using_subcommand server; and not __fish_seen_subcommand_from list help" -l keys -d 'The data directory of a server of before, or a copy of one, whose keys are taken over; without them secrets cannot be opened, and every host must join again' -r -F
 complete -c freehold -n "__fish_freehold_using_subcommand server; and not __fish_seen_subcommand_from list help" -l etcd-client -d 'Where its etcd serves other servers [default: port 2379 beside --api]' -r
 complete -c freehold -n "__fish_freehold_using_subcommand server; and not __fish_seen_subcommand_from list help" -l etcd-peer -d 'Where its etcd serves other members [default: port 2380 beside --api]' -r
 complete -c freehold -n "__fish_freehold_using_subcommand server; and not __fish_seen_subcommand_from list help" -l etcd-binary -d 'The etcd program [default: that of the path]' -r -F
@@ -846,6 +849,9 @@ complete -c freehold -n "__fish_freehold_using_subcommand server; and not __fish
 complete -c freehold -n "__fish_freehold_using_subcommand server; and not __fish_seen_subcommand_from list help" -l service-range -d 'Where service addresses come from' -r
 complete -c freehold -n "__fish_freehold_using_subcommand server; and not __fish_seen_subcommand_from list help" -l https-port -d 'The port of https as clients see it, when it is not 443' -r
 complete -c freehold -n "__fish_freehold_using_subcommand server; and not __fish_seen_subcommand_from list help" -l etcd -d 'Keep the state in this etcd instead of SQLite: its members\' addresses for clients' -r
+complete -c freehold -n "__fish_freehold_using_subcommand server; and not __fish_seen_subcommand_from list help" -l etcd-certificate -d 'The certificate to show to that etcd, PEM [default: the server\'s own, with --authorities trusted]. New files are taken over while the server runs' -r -F
+complete -c freehold -n "__fish_freehold_using_subcommand server; and not __fish_seen_subcommand_from list help" -l etcd-key -d 'That certificate\'s key, PEM' -r -F
+complete -c freehold -n "__fish_freehold_using_subcommand server; and not __fish_seen_subcommand_from list help" -l etcd-authorities -d 'The authorities that sign that etcd\'s certificates, PEM. They are the operator\'s to exchange' -r -F
 complete -c freehold -n "__fish_freehold_using_subcommand server; and not __fish_seen_subcommand_from list help" -l supervised-by -d 'End when this process does' -r
 complete -c freehold -n "__fish_freehold_using_subcommand server; and not __fish_seen_subcommand_from list help" -s o -l output -d 'How answers are written' -r -f -a "table\t'For people'
 json\t'The API\'s own field names; a list is an array'

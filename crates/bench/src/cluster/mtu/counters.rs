@@ -1,5 +1,5 @@
 //! What the kernel counts in a machine's or an instance's network: pieces of packets, complaints
-//! about their size, repetitions; and packets by size, as a packet filter of our own sees them come.
+//! about their size, repetitions; and packets by size, as a packet filter of our own sees them.
 
 use anyhow::{Context, Result};
 use serde_json::Value;
