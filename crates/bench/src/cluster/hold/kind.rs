@@ -71,6 +71,7 @@ impl Hold {
                 kept("unresolved", "look-ups", 0.0),
                 told("restart", "ms"),
                 kept("vip-changes", "times", 0.0),
+                kept("vip-failed", "requests", 0.0),
                 kept("vip-gap", "ms", 1500.0),
                 told("failed-at-kill", "requests"),
                 kept("last-failed-at-kill", "ms", 1000.0),

@@ -204,7 +204,7 @@ fn watchers_told(tale: &mut Tale, watchers: Watchers, moments: &Moments) -> Resu
     let vip = watchers.vip.stop()?;
     tale.value("vip-gap", or_never(longest_gap(&vip, moments.killed)));
     let early = |it: &&Sample| it.ended < moments.killed && it.outcome.is_err();
-    tale.count("vip-failed-before", vip.iter().filter(early).count());
+    tale.count("vip-failed", vip.iter().filter(early).count());
     Ok(())
 }
 
