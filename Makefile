@@ -59,6 +59,8 @@ bench: build ## benchmarks beside their peers; ONLY=name,… runs some of them, 
 		$(if $(WITHIN),--within $(WITHIN))
 
 CLUSTERS := deploy-12,update-100,host-loss,hypervisor-loss,leader-loss,vip-loss
+CLUSTERS := $(CLUSTERS),long-connection,mtu-load,singleton
+CLUSTERS := $(CLUSTERS),fail-static,static-kill,control-cut,loss-30,cut-off,cold-start,etcd-loss
 
 bench-clusters: ## whole clusters beside Docker Swarm, two hours; WITHIN=seconds a benchmark, again to go on
 	@$(MAKE) --no-print-directory bench ONLY=$(CLUSTERS)
