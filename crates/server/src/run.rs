@@ -15,7 +15,6 @@ use parking_lot::Mutex;
 use pki::{CaBundle, CertificateAuthority, Keyring, PRIVATE_MODE, write_atomic};
 use probe::AnyPort;
 use store::Store;
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -145,7 +144,7 @@ pub async fn run(options: Options, stop: CancellationToken) -> Result<(), RunErr
     let trust = Arc::new(trust(&options)?);
     let certificate = Arc::new(OwnCertificate::load(&options, &trust)?);
     let Some(opened) = state::open(&options, &trust.etcd, &stop).await? else { return Ok(()) };
-    let store = opened.store;
+    let store = opened.store.clone();
     let listener = http::bind(options.api)
         .await
         .map_err(|cause| RunError::Listen { address: options.api, cause })?;
@@ -174,15 +173,7 @@ pub async fn run(options: Options, stop: CancellationToken) -> Result<(), RunErr
     control::start_copies(&core, &shared, &tasks, &inner);
     tasks.spawn(peer::run(core.clone(), dialer, inner.clone()));
     tasks.spawn(control::lead(core.clone(), options.state.lead(), inner.clone()));
-    if let Some(follower) = opened.given {
-        tasks.spawn(follower.run(inner.clone()));
-    }
-    if let Some((keeper, engine)) = opened.member {
-        let leading = core.clone();
-        let leads = move || leading.servers.term().is_some();
-        tasks.spawn(keeper.run(leads, inner.clone()));
-        tasks.spawn(watch_engine(engine));
-    }
+    opened.kept.start(&core, &tasks, &inner);
     tracing::info!(api = %options.api, "this server serves");
 
     let identity = certificate.identity();
@@ -217,15 +208,6 @@ pub async fn run(options: Options, stop: CancellationToken) -> Result<(), RunErr
 fn open_registry(options: &Options) -> Result<Arc<Registry>, RunError> {
     let opened = Registry::open(options.data.join("registry"), oci::Options::default());
     Ok(Arc::new(opened.map_err(|error| RunError::Registry(Box::new(error)))?))
-}
-
-/// Says so when the supervision of etcd ends other than by being told to.
-async fn watch_engine(engine: JoinHandle<Result<(), EngineError>>) {
-    match engine.await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::error!(%error, "etcd is not supervised any more"),
-        Err(error) => tracing::error!(%error, "etcd is not supervised any more"),
-    }
 }
 
 fn trust(options: &Options) -> Result<Trust, RunError> {

@@ -8,9 +8,10 @@ use pki::CaBundle;
 use store::{EtcdStore, SqliteOptions, SqliteStore, Store, StoreError};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::control::Lead;
-use crate::core::Election;
+use crate::core::{Core, Election};
 use crate::engine::{self, Endpoints, Engine, EngineError, Keeper};
 use crate::given::{self, EtcdFiles, Follower, Given};
 use crate::restore::restore_pending;
@@ -64,12 +65,45 @@ impl State {
     }
 }
 
-/// An open store, and what keeps it together with a supervised etcd.
+/// An open store, and what keeps it together with its etcd.
 pub(crate) struct Opened {
     pub(crate) store: Arc<dyn Store>,
-    /// Follows the certificate for an etcd that others run.
-    pub(crate) given: Option<Follower>,
-    pub(crate) member: Option<(Keeper, JoinHandle<Result<(), EngineError>>)>,
+    pub(crate) kept: Kept,
+}
+
+/// What keeps a store together with its etcd.
+pub(crate) enum Kept {
+    /// SQLite, or an etcd without certificates.
+    Nothing,
+    /// The certificate for an etcd that others run is followed.
+    Given(Box<Follower>),
+    /// A member is supervised.
+    Member(Box<Keeper>, JoinHandle<Result<(), EngineError>>),
+}
+
+impl Kept {
+    /// Starts it; runs until `stop`.
+    pub(crate) fn start(self, core: &Arc<Core>, tasks: &TaskTracker, stop: &CancellationToken) {
+        match self {
+            Self::Nothing => {}
+            Self::Given(follower) => drop(tasks.spawn(follower.run(stop.clone()))),
+            Self::Member(keeper, engine) => {
+                let leading = core.clone();
+                let leads = move || leading.servers.term().is_some();
+                tasks.spawn(keeper.run(leads, stop.clone()));
+                tasks.spawn(watch(engine));
+            }
+        }
+    }
+}
+
+/// Says so when the supervision of etcd ends other than by being told to.
+async fn watch(engine: JoinHandle<Result<(), EngineError>>) {
+    match engine.await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::error!(%error, "etcd is not supervised any more"),
+        Err(error) => tracing::error!(%error, "etcd is not supervised any more"),
+    }
 }
 
 /// Opens the store; none when told to stop before there was one.
@@ -91,7 +125,8 @@ pub(crate) async fn open(
             });
             let (store, follower) = given::open(&it.endpoints, files).await?;
             restored(options, store.as_ref()).await?;
-            return Ok(Some(Opened { store, given: follower, member: None }));
+            let kept = follower.map_or(Kept::Nothing, |it| Kept::Given(Box::new(it)));
+            return Ok(Some(Opened { store, kept }));
         }
         State::Supervised(it) => {
             let mut running = tokio::spawn(Engine::new(it.engine.clone())?.run(stop.clone()));
@@ -104,11 +139,11 @@ pub(crate) async fn open(
             };
             restored(options, store.as_ref()).await?;
             let keeper = Keeper::new(it.engine.clone(), store.clone(), known.clone());
-            return Ok(Some(Opened { store, given: None, member: Some((keeper, running)) }));
+            return Ok(Some(Opened { store, kept: Kept::Member(Box::new(keeper), running) }));
         }
     };
     restored(options, store.as_ref()).await?;
-    Ok(Some(Opened { store, given: None, member: None }))
+    Ok(Some(Opened { store, kept: Kept::Nothing }))
 }
 
 /// Waits until a majority of the members is there: after a power cut others may start later.

@@ -41,8 +41,7 @@ async fn documents_of_before_and_documents_that_changed_are_refused_and_nothing_
     // Each would stop what runs, and lead nobody to it.
     let say = |world: &World, name: &str, generation| {
         let host = HostId::new(name).unwrap();
-        let assignment =
-            Assignment { host, generation, entries: Vec::new(), cooling: Vec::new() };
+        let assignment = Assignment { host, generation, entries: Vec::new(), cooling: Vec::new() };
         world.server.say(&Down::Assignment { assignment, workloads: Vec::new() });
         world.server.say(&Down::Network(network_table(generation, &[])));
         world.server.say(&Down::Ingress(ingress_table(generation, &[])));

@@ -68,7 +68,8 @@ fn new_files_for_an_etcd_of_the_operators_are_taken_while_the_server_runs() {
     hand_out(&world, &old);
     let first = etcd.start(&world, &old, "old");
     let path = |name: &str| world.path(name).to_str().unwrap().to_owned();
-    let (certificate, key, authorities) = (path("store.pem"), path("store.key"), path("store-ca.pem"));
+    let (certificate, key, authorities) =
+        (path("store.pem"), path("store.key"), path("store-ca.pem"));
     let one = ["--etcd", &etcd.client, "--etcd-certificate", &certificate];
     let incomplete = world.run(&[["server", "--data", "d"].as_slice(), &one].concat());
     assert_eq!(incomplete.code, 2, "{}", incomplete.stderr);
@@ -85,7 +86,8 @@ fn new_files_for_an_etcd_of_the_operators_are_taken_while_the_server_runs() {
     hand_out(&cluster.world, &new);
     drop(first);
     let _second = etcd.start(&cluster.world, &new, "new");
-    cluster.wait("the server writes again", || cluster.asks(&["team", "create", "after"]).code == 0);
+    cluster
+        .wait("the server writes again", || cluster.asks(&["team", "create", "after"]).code == 0);
     let teams = cluster.asks(&["team", "list"]).stdout;
     assert!(teams.contains("before") && teams.contains("after"), "{teams}");
 }
