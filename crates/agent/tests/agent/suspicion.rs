@@ -33,7 +33,7 @@ async fn an_open_connection_to_it_is_cut_and_the_request_goes_elsewhere() {
     let mut world = World::new("suspect");
     world.ephemeral();
     let (dead, living) = (listen(&world, AWAY[0]), listen(&world, AWAY[1]));
-    let (asked, was_asked) = mpsc::channel();
+    let (asked, was_asked) = mpsc::sync_channel(4);
     std::thread::spawn(move || {
         let (mut stream, _) = dead.accept().unwrap();
         let mut head = [0; 1024];

@@ -235,7 +235,8 @@ fn check_down(lab: &Lab) {
 #[test]
 fn what_runs_as_a_client_ends_with_who_ran_it() {
     let Some(lab) = Lab::up(&["--bare", "--hosts", "1"]) else { return };
-    for (how, arguments) in [("run", vec!["lab", "run"]), ("shell", vec!["lab", "shell", "host-1"])] {
+    let ways = [("run", vec!["lab", "run"]), ("shell", vec!["lab", "shell", "host-1"])];
+    for (how, arguments) in ways {
         let out = lab.base().join(how);
         // Known by a number that no other command line has.
         let mark = format!("{}.{}", 100_000 + std::process::id(), how.len());
