@@ -8,7 +8,7 @@ export FREEHOLD_TEST_HELLO := $(HELLO)
 export FREEHOLD_TEST_BINARY := $(TARGET)/debug/freehold
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env=FREEHOLD_TEST_HELLO)
 
-.PHONY: help setup build hello run stop test lint gen bench bench-clusters bench-setup
+.PHONY: help setup build hello run stop test sim lint gen bench bench-clusters bench-setup
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -40,7 +40,20 @@ test: setup hello ## run all tests; as root they cover containers and networks t
 		$(CARGO) nextest run --locked --workspace; \
 	else \
 		echo "$(CARGO) test --workspace"; \
-		$(CARGO) test --locked --quiet --workspace; \
+		$(CARGO) test --locked --quiet --workspace --exclude lab && \
+		$(CARGO) test --locked --quiet --package lab --lib; \
+	fi
+
+SEEDS ?= 1000
+
+sim: ## the cluster under virtual time and faults: SEEDS of them from SEED on, and planted bugs
+	@scripts/setup.sh build
+	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
+		SEEDS=$(SEEDS) $(CARGO) nextest run --locked --package lab --test sim \
+			--cargo-profile sim --ignore-default-filter; \
+	else \
+		SEEDS=$(SEEDS) $(CARGO) test --locked --package lab --test sim --profile sim \
+			-- --test-threads=1; \
 	fi
 
 lint: ## formatting, clippy, house rules, generated files

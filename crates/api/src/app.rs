@@ -13,7 +13,8 @@ pub struct App {
     pub name: AppName,
     /// The team that owns it.
     pub team: TeamName,
-    /// The number of its newest release; releases are numbered from 1 without gaps.
+    /// The number of its newest release. Releases are numbered without gaps, from 1 or from above
+    /// what hosts still have of an earlier app of that name.
     pub latest_release: ReleaseNumber,
     /// When it was made.
     pub created: Timestamp,

@@ -218,6 +218,7 @@ impl App<'_> {
                         instance: entry.instance.clone(),
                         release: entry.release,
                         wanted: entry.wanted,
+                        healthy,
                         in_service: self.snapshot.in_service.contains(&entry.instance)
                             && !self.snapshot.suspects.contains(&host)
                             && healthy,

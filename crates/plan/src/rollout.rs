@@ -26,7 +26,10 @@ pub struct Slot {
     pub release: ReleaseNumber,
     /// What is wanted of it now.
     pub wanted: Wanted,
-    /// Whether it is healthy and every table has it.
+    /// Whether it does its work, whoever knows of it.
+    pub healthy: bool,
+    /// Whether it is healthy and every table has it. While a host that came back has no tables yet,
+    /// nobody is known to be.
     pub in_service: bool,
     /// Whether its host is to be emptied.
     pub must_move: bool,
@@ -52,7 +55,7 @@ pub struct Step {
 /// * Never are there more than `instances + surge` because of an addition, whatever the state of
 ///   those
 ///   that exist: one that is leaving counts until it is gone.
-/// * Nothing in service is drained when fewer than `instances - max_unavailable` would stay in
+/// * Nothing healthy is drained when fewer than `instances - max_unavailable` would stay in
 ///   service.
 /// * Nothing is drained that the goal can't do without: the new ones in service and the old ones
 ///   that
@@ -77,7 +80,7 @@ pub fn step(goal: Option<&Goal>, slots: &[Slot]) -> Step {
     // name.
     let order = |slot: &&Slot| {
         let crowd = std::cmp::Reverse(slot.crowd.clone());
-        (slot.in_service, crowd, std::cmp::Reverse(slot.instance.clone()))
+        (slot.healthy, slot.in_service, crowd, std::cmp::Reverse(slot.instance.clone()))
     };
     old.sort_by_key(order);
     new.sort_by_key(|slot| {
@@ -94,10 +97,10 @@ pub fn step(goal: Option<&Goal>, slots: &[Slot]) -> Step {
     let mut old_left = count(old.len());
     for slot in old {
         let enough = old_left - 1 + new_in_service >= floor;
-        let stays = !slot.in_service || in_service > floor;
-        if enough && stays {
+        let others = in_service - u32::from(slot.in_service);
+        if enough && (!slot.healthy || others >= floor) {
             old_left -= 1;
-            in_service -= u32::from(slot.in_service);
+            in_service = others;
             drain.push(slot.instance.clone());
         }
     }

@@ -21,8 +21,11 @@ use super::world::World;
 /// What a planner saw may be so old when its write arrives.
 const STALE: u64 = 4_000;
 
+/// A planner's write arrives so long after it saw the cluster, where the network is as it should be.
+const ON_ITS_WAY: u64 = 300;
+
 /// An address is not given to another app for so long, but for what writing takes.
-const COOL: u64 = 300_000 - 2_000;
+const COOL: i64 = 300_000 - 2_000;
 
 /// In safe mode so many may be replaced within the span.
 const BUDGET: (usize, u64) = (10, 10_000);
@@ -45,12 +48,14 @@ struct Goal {
 /// What the store says, and what was seen of it.
 pub(super) struct Check {
     pub(super) hosts: BTreeMap<HostId, Host>,
+    /// When hosts that were taken for dead were back.
+    back: BTreeMap<HostId, u64>,
     pub(super) assignments: BTreeMap<HostId, Assignment>,
     pub(super) deployments: BTreeMap<Place, Deployment>,
     pub(super) releases: BTreeMap<(AppName, u32), Release>,
     goals: BTreeMap<Place, Vec<Goal>>,
-    /// Whose each address was last, and when it was given back.
-    given_back: BTreeMap<Ipv4Addr, (Place, u64)>,
+    /// Whose each address was last, and when it was given back, by the clock of who did.
+    given_back: BTreeMap<Ipv4Addr, (Place, i64)>,
     /// Replacements in safe mode.
     replaced: VecDeque<(u64, usize)>,
     term: Vec<u8>,
@@ -81,12 +86,23 @@ pub(super) fn committed(world: &mut World, node: NodeId, txn: &Txn, changes: &[W
             match key.split_once('/').map_or("", |(kind, _)| kind) {
                 "assignment" => {
                     if let Some(new) = value.and_then(read::<Assignment>) {
-                        assigned(world, &new);
+                        assigned(world, node, &new);
                     }
                 }
                 "host" => {
                     if let Some(host) = value.and_then(read::<Host>) {
                         heard_of(world, &host);
+                    }
+                }
+                "status" => {
+                    if let Some(status) = value.and_then(read::<api::status::HostStatus>) {
+                        let states: Vec<String> = status
+                            .instances
+                            .iter()
+                            .map(|one| format!("{} {:?}", one.instance, one.state))
+                            .collect();
+                        let line = format!("{} reports {}", status.host, states.join(", "));
+                        world.trace.note(world.now, &line);
                     }
                 }
                 "deployment" => deployed(world, &key, value.and_then(read::<Deployment>)),
@@ -189,6 +205,9 @@ fn heard_of(world: &mut World, host: &Host) {
         return;
     }
     let word = if host.is_down() { "is taken for dead" } else { "is back" };
+    if !host.is_down() {
+        world.check.back.insert(host.name.clone(), world.now);
+    }
     world.trace.note(world.now, &format!("{} {word}", host.name));
     let node = (0..world.shape.hosts).find(|at| world.shape.host_name(*at) == host.name);
     let Some(node) = node.map(|at| world.shape.host(at)) else { return };
@@ -199,7 +218,7 @@ fn heard_of(world: &mut World, host: &Host) {
 }
 
 /// A host's assignment was written.
-fn assigned(world: &mut World, new: &Assignment) {
+fn assigned(world: &mut World, node: NodeId, new: &Assignment) {
     let empty = Assignment::empty(new.host.clone());
     let old = world.check.assignments.insert(new.host.clone(), new.clone()).unwrap_or(empty);
     let added: Vec<&Entry> =
@@ -209,7 +228,7 @@ fn assigned(world: &mut World, new: &Assignment) {
         world.trace.note(world.now, &line);
     }
     explosion(world, &added);
-    addresses(world, new, &old, &added);
+    addresses(world, node, (new, &old), &added);
     budget(world, &added);
     for entry in &old.entries {
         leaves(world, new, entry);
@@ -222,7 +241,8 @@ fn explosion(world: &mut World, added: &[&Entry]) {
     places.dedup();
     for place in places {
         let check = &world.check;
-        let up = |host: &HostId| check.hosts.get(host).is_none_or(|host| !host.is_down());
+        let late = world.faults.lateness(world.now, ON_ITS_WAY, STALE);
+        let up = |host: &HostId| check.is_up(host, world.now.saturating_sub(late));
         let on_hosts = check.assignments.values().filter(|assignment| up(&assignment.host));
         let entries = on_hosts.flat_map(|assignment| &assignment.entries);
         let total = entries.filter(|entry| place_of(entry) == place).count();
@@ -235,8 +255,13 @@ fn explosion(world: &mut World, added: &[&Entry]) {
 }
 
 /// Addresses are unique and cool off.
-fn addresses(world: &mut World, new: &Assignment, old: &Assignment, added: &[&Entry]) {
-    let now = world.now;
+fn addresses(
+    world: &mut World,
+    node: NodeId,
+    (new, old): (&Assignment, &Assignment),
+    added: &[&Entry],
+) {
+    let now = world.now.cast_signed() + world.clocks[node.0].offset;
     let mut wrong = Vec::new();
     for entry in added {
         let twice = new.entries.iter().filter(|other| other.address == entry.address).count();
@@ -332,7 +357,8 @@ fn out_of_service(world: &mut World, old: &Entry) {
     let mut late = Vec::new();
     for host in 0..world.shape.hosts {
         let name = world.shape.host_name(host);
-        let down = world.check.hosts.get(&name).is_some_and(Host::is_down);
+        let span = world.faults.lateness(at, ON_ITS_WAY, STALE);
+        let down = !world.check.is_up(&name, at.saturating_sub(span));
         let here = world.nodes[world.shape.host(host).0].runs();
         if !down && here && world.machines[host].had_until(old.address, at) + SETTLE > at {
             late.push(name.to_string());
@@ -348,6 +374,7 @@ impl Check {
     pub(super) fn new() -> Self {
         Self {
             hosts: BTreeMap::new(),
+            back: BTreeMap::new(),
             assignments: BTreeMap::new(),
             deployments: BTreeMap::new(),
             releases: BTreeMap::new(),
@@ -360,6 +387,12 @@ impl Check {
             died: BTreeMap::new(),
             violations: Vec::new(),
         }
+    }
+
+    /// Whether a host is not taken for dead, and that could be known at a time.
+    fn is_up(&self, host: &HostId, known_at: u64) -> bool {
+        let down = self.hosts.get(host).is_some_and(Host::is_down);
+        !down && self.back.get(host).is_none_or(|back| *back <= known_at)
     }
 
     fn goal_of(&self, deployment: &Deployment, at: u64) -> Goal {

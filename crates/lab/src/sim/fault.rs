@@ -330,6 +330,14 @@ impl Faults {
         }
     }
 
+    /// How late what servers know and write may be: usually, or when a way was bad lately.
+    pub(super) fn lateness(&self, now: u64, usually: u64, at_most: u64) -> u64 {
+        match self.bad.iter().any(|at| *at > 0 && *at + EXCUSE >= now) {
+            true => at_most,
+            false => usually,
+        }
+    }
+
     fn is_well(&self, node: NodeId, now: u64) -> bool {
         self.ill[node.0] + EXCUSE < now
     }

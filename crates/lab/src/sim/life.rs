@@ -118,7 +118,7 @@ impl World {
 
     /// A client asks one of the servers for something.
     pub(super) fn ask(&mut self) {
-        let wait = self.random.between(5_000, 15_000);
+        let wait = self.random.between(5_000, 35_000);
         self.after(wait, What::Client);
         if self.now > super::run::CALM_FROM {
             return;

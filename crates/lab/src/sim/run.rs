@@ -136,6 +136,8 @@ fn missing(world: &World) -> Option<String> {
 #[derive(Debug)]
 struct Actual {
     image: String,
+    /// How many were asked for; another release may run after this one failed.
+    asked: u32,
     instances: u32,
     release: u32,
     calm: bool,
@@ -145,10 +147,16 @@ fn actual(world: &World, app: &str) -> Option<Actual> {
     let check = &world.check;
     let (_, deployment) = check.deployments.iter().find(|((_, name), _)| name.as_str() == app)?;
     let wanted = deployment.wanted_release()?;
-    let release = check.releases.get(&(deployment.app.clone(), wanted.0))?;
-    let spec = release.manifest.resolve(&deployment.environment).ok()?;
+    let of = |number: u32| {
+        let release = check.releases.get(&(deployment.app.clone(), number))?;
+        Some((release, release.manifest.resolve(&deployment.environment).ok()?))
+    };
+    let (_, spec) = of(wanted.0)?;
+    // One that did not become healthy in time is kept, and rolled back.
+    let (asked, asked_spec) = of(deployment.release.0)?;
     Some(Actual {
-        image: release.image.digest.to_string(),
+        image: asked.image.digest.to_string(),
+        asked: asked_spec.scale.instances,
         instances: spec.scale.instances,
         release: wanted.0,
         calm: deployment.phase.is_final(),
@@ -162,7 +170,7 @@ fn fits(request: &Request, is: Option<&Actual>) -> bool {
         (Request::Deploy { .. }, None) => false,
         (Request::Deploy { image, instances, .. }, Some(is)) => {
             let digest = image::Digest::of(image.to_string().as_bytes()).to_string();
-            is.image == digest && is.instances == *instances
+            is.image == digest && is.asked == *instances
         }
     }
 }

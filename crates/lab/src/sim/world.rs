@@ -30,7 +30,7 @@ use super::wire::Inbox;
 use super::workload::Client;
 
 /// All nodes run for so long in their turn; what one sends another gets in a later turn.
-pub(super) const TURN: u64 = 5;
+pub(super) const TURN: u64 = 10;
 
 /// The wall time at which worlds begin.
 pub(super) const BEGIN: Timestamp = Timestamp(1_795_000_000_000);

@@ -1,6 +1,6 @@
-//! The system's randomness and clocks, taken over: in a process that runs a seed, all chance follows
-//! from the seed, and real time stands still. The standard library and other crates come through
-//! here, because the program's own symbol goes before the C library's.
+//! The system's randomness and clocks, taken over: in a process that runs a seed, all chance
+//! follows from the seed, and real time stands still. The standard library and other crates come
+//! through here, because the program's own symbol goes before the C library's.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 

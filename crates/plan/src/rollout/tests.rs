@@ -19,6 +19,7 @@ fn slot(number: u64, release: ReleaseNumber, wanted: Wanted, in_service: bool) -
         instance: id(number),
         release,
         wanted,
+        healthy: in_service,
         in_service,
         must_move: false,
         ill: false,
@@ -40,6 +41,7 @@ fn check(goal: &Goal, slots: &[Slot], step: &Step) {
     assert!(after >= before.min(floor), "{before} -> {after}: {goal:?} {slots:?} {step:?}");
     for instance in &step.drain {
         let slot = slots.iter().find(|slot| slot.instance == *instance).expect("a known one");
+        assert!(!slot.healthy || after >= floor, "{after} stay: {goal:?} {slots:?} {step:?}");
         assert_eq!(slot.wanted, Wanted::Run, "drained twice: {slots:?} {step:?}");
     }
 }
@@ -50,16 +52,17 @@ fn check(goal: &Goal, slots: &[Slot], step: &Step) {
 fn every_tiny_world_keeps_the_bounds() {
     let mut kinds = Vec::new();
     for release in [OLD, NEW] {
-        for (wanted, in_service, must_move, ill, crowd) in [
-            (Wanted::Run, true, false, false, 1),
-            (Wanted::Run, true, false, false, 2),
-            (Wanted::Run, false, false, false, 2),
-            (Wanted::Run, false, false, true, 1),
-            (Wanted::Run, true, true, false, 1),
-            (Wanted::Drain, true, false, false, 1),
-            (Wanted::Stop, false, false, false, 1),
+        for (wanted, (healthy, in_service), must_move, ill, crowd) in [
+            (Wanted::Run, (true, true), false, false, 1),
+            (Wanted::Run, (true, true), false, false, 2),
+            (Wanted::Run, (true, false), false, false, 1),
+            (Wanted::Run, (false, false), false, false, 2),
+            (Wanted::Run, (false, false), false, true, 1),
+            (Wanted::Run, (true, true), true, false, 1),
+            (Wanted::Drain, (true, true), false, false, 1),
+            (Wanted::Stop, (false, false), false, false, 1),
         ] {
-            kinds.push((release, wanted, in_service, must_move, ill, crowd));
+            kinds.push((release, wanted, (healthy, in_service), must_move, ill, crowd));
         }
     }
     let mut worlds = 0u32;
@@ -67,10 +70,11 @@ fn every_tiny_world_keeps_the_bounds() {
         for code in 0..kinds.len().pow(size as u32) {
             let slots: Vec<Slot> = (0..size)
                 .map(|i| {
-                    let (release, wanted, in_service, must_move, ill, crowd) =
+                    let (release, wanted, (healthy, in_service), must_move, ill, crowd) =
                         kinds[code / kinds.len().pow(i as u32) % kinds.len()];
                     let crowd = vec![crowd];
-                    Slot { must_move, ill, crowd, ..slot(i as u64, release, wanted, in_service) }
+                    let slot = slot(i as u64, release, wanted, in_service);
+                    Slot { healthy, must_move, ill, crowd, ..slot }
                 })
                 .collect();
             for instances in 0..=3 {

@@ -2,6 +2,7 @@
 //! when they do not have it yet. Runs on every server: what the leader published comes from it,
 //! all else from the view.
 
+use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,6 +28,8 @@ pub(super) struct Handout {
     arrivals: watch::Receiver<()>,
     published: watch::Receiver<()>,
     store: watch::Receiver<bool>,
+    /// Hosts that are taken for dead.
+    down: BTreeSet<HostId>,
 }
 
 impl Handout {
@@ -37,7 +40,17 @@ impl Handout {
             arrivals: core.agents.arrivals(),
             published: core.servers.published.changes(),
             store: core.servers.store_reachable(),
+            down: BTreeSet::new(),
         }
+    }
+
+    /// A host that is taken for dead comes back by a new stream, on which it says anew what it runs:
+    /// the silence of a dead one's stream would be noticed much later.
+    fn part(&mut self, core: &Core, view: &View) {
+        let down = view.hosts.values().filter(|row| row.is_down()).map(|row| row.name.clone());
+        let down: BTreeSet<HostId> = down.collect();
+        down.difference(&self.down).for_each(|host| core.agents.cut(host));
+        self.down = down;
     }
 
     fn assign(&mut self, core: &Core, view: &View) {
@@ -174,6 +187,7 @@ impl Controller for Handout {
 
     async fn run(&mut self, core: &Arc<Core>) -> Result<String, String> {
         let view = core.view();
+        self.part(core, &view);
         hand_tables(core, &view);
         self.assign(core, &view);
         Ok(String::new())

@@ -150,6 +150,10 @@ impl Judge {
             if down == row.is_down() {
                 continue;
             }
+            if !down && !core.agents.gathered.has_reported(name) {
+                // What is known of its instances is of the time before.
+                continue;
+            }
             let mut host = row.document.body.clone();
             host.down_since = down.then(|| core.now());
             let change = Change::new().update(row, host).when(self.term.fence());

@@ -68,7 +68,7 @@ impl Core {
             Some(release) => (release.document.body.clone(), false),
             None => {
                 let app = app.map(|row| &row.document.body);
-                (self.new_release(caller, app, image, manifest), true)
+                (self.new_release((&view, caller), app, image, manifest), true)
             }
         };
         let dry_run = request.dry_run;
@@ -306,20 +306,31 @@ impl Core {
 
     fn new_release(
         &self,
-        caller: &Caller,
+        (view, caller): (&View, &Caller),
         app: Option<&App>,
         image: Image,
         manifest: Manifest,
     ) -> Release {
         Release {
             app: manifest.app().clone(),
-            number: ReleaseNumber(app.map_or(1, |app| app.latest_release.0 + 1)),
+            number: app.map_or_else(
+                || first_number(view, manifest.app()),
+                |app| ReleaseNumber(app.latest_release.0 + 1),
+            ),
             image,
             manifest,
             created: self.now(),
             created_by: caller.name.clone(),
         }
     }
+}
+
+/// The number of an app's first release: above those that a host which was away still has of an
+/// earlier app of that name, so that nobody takes one for the other.
+fn first_number(view: &View, app: &AppName) -> ReleaseNumber {
+    let entries = view.assignments.values().flat_map(|row| &row.entries);
+    let known = entries.filter(|entry| entry.app == *app).map(|entry| entry.release.0);
+    ReleaseNumber(known.max().unwrap_or(0) + 1)
 }
 
 fn is_same(release: &Release, image: &Image, manifest: &Manifest) -> bool {

@@ -114,7 +114,9 @@ impl Gathered {
 
     /// A stream of a host began here.
     pub(super) fn came(&self, host: &HostId, distant: bool) {
-        self.own(host, |words| (words.connected, words.distant) = (true, distant));
+        self.own(host, |words| {
+            (words.connected, words.distant, words.reported) = (true, distant, false);
+        });
         self.tell_ages();
     }
 
@@ -146,8 +148,14 @@ impl Gathered {
     pub fn report(&self, status: HostStatus) {
         // First kept, then told: a stream to another server that begins in between has both.
         let status = Arc::new(status);
-        self.own(&status.host, |words| words.status = Some(status.clone()));
+        let first = self.own(&status.host, |words| {
+            words.status = Some(status.clone());
+            !std::mem::replace(&mut words.reported, words.connected)
+        });
         self.tell(|| Word::Status(HostStatus::clone(&status)));
+        if first {
+            self.tell_ages();
+        }
     }
 
     /// Takes an agent's acknowledgment over.
@@ -260,7 +268,7 @@ impl Gathered {
         let before = inner.peers.insert(server.clone(), peer);
         // Until it has spoken of a host, its last word counts.
         if let (Some(mut before), Some(peer)) = (before, inner.peers.get_mut(server)) {
-            before.words.hosts.values_mut().for_each(|words| words.connected = false);
+            before.words.hosts.values_mut().for_each(HostWords::part);
             peer.words = before.words;
         }
         number
@@ -272,7 +280,7 @@ impl Gathered {
         let peer = inner.peers.get_mut(server).filter(|peer| peer.stream == Some(stream));
         if let Some(peer) = peer {
             peer.stream = None;
-            peer.words.hosts.values_mut().for_each(|words| words.connected = false);
+            peer.words.hosts.values_mut().for_each(HostWords::part);
         }
         drop(inner);
         self.changed.send_replace(());
@@ -368,7 +376,18 @@ impl Gathered {
     #[must_use]
     pub fn statuses(&self) -> BTreeMap<HostId, Arc<HostStatus>> {
         let inner = self.inner.lock();
-        inner.newest(|words| words.status.as_ref()).into_iter().map(cloned).collect()
+        let mut newest = inner.newest(|words| words.status.as_ref());
+        newest.extend(inner.newest(|words| words.status.as_ref().filter(|_| words.reported)));
+        newest.into_iter().map(cloned).collect()
+    }
+
+    /// Whether a host has reported by the stream on which it was heard last: what was said before
+    /// may be of an earlier life, in which containers ran that are gone.
+    #[must_use]
+    pub fn has_reported(&self, host: &HostId) -> bool {
+        let inner = self.inner.lock();
+        let words = inner.all().filter_map(|words| words.hosts.get(host));
+        words.max_by_key(|words| words.order()).is_some_and(|words| words.reported)
     }
 
     /// The reports this server has to write: of hosts that no other server has heard later.
@@ -553,6 +572,53 @@ mod tests {
         assert!(own(&gathered).word.observed.unwrap().votes);
         gathered.observes(finds(false));
         assert!(!own(&gathered).word.observed.unwrap().votes);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_report_of_an_earlier_life_is_told_apart() {
+        let report = |generation| HostStatus {
+            host: HostId::new("h1").unwrap(),
+            generation: Generation(generation),
+            capacity: api::host::Capacity::default(),
+            version: String::new(),
+            instances: Vec::new(),
+            images: Vec::new(),
+        };
+        let (here, there) = (Gathered::default(), Gathered::default());
+        let (host, peer) = (HostId::new("h1").unwrap(), ServerId::new("s2").unwrap());
+        there.peer_came(&peer);
+        // What this server tells the other one, as its streams carry it.
+        let tell = || {
+            let inner = here.inner.lock();
+            let now = Instant::now();
+            inner.own.tell_all(now, inner.own_word(now)).into_iter()
+        };
+        let known = |gathered: &Gathered| {
+            let status = gathered.statuses().get(&host).map(|status| status.generation.0);
+            (gathered.has_reported(&host), status)
+        };
+        for life in 1..3 {
+            here.came(&host, true);
+            tell().for_each(|word| there.peer_said(&peer, word));
+            let before = (life > 1).then_some(life - 1);
+            assert_eq!((known(&here), known(&there)), ((false, before), (false, before)));
+            here.report(report(life));
+            tell().for_each(|word| there.peer_said(&peer, word));
+            assert_eq!((known(&here), known(&there)), ((true, Some(life)), (true, Some(life))));
+            here.left(&host);
+            tell().for_each(|word| there.peer_said(&peer, word));
+            assert_eq!((known(&here), known(&there)), ((false, Some(life)), (false, Some(life))));
+        }
+        // On the other server, which heard it later, its report is the one that counts.
+        tokio::time::advance(Duration::from_secs(1)).await;
+        there.came(&host, true);
+        tokio::time::advance(Duration::from_secs(1)).await;
+        here.came(&host, true);
+        here.report(report(3));
+        tokio::time::advance(Duration::from_secs(1)).await;
+        tell().for_each(|word| there.peer_said(&peer, word));
+        there.heard(&host);
+        assert_eq!(known(&there), (true, Some(3)));
     }
 
     #[tokio::test(start_paused = true)]

@@ -10,13 +10,16 @@ use api::time::Timestamp;
 use api::unit::Bytes;
 use plan::report::AppReport;
 use plan::snapshot::Snapshot;
+use store::Revision;
 
 use super::{Core, View, image_name};
 
 /// Manifests resolved for environments, kept as long as they are needed.
 #[derive(Debug, Default)]
 pub struct Specs {
-    known: BTreeMap<(EnvironmentName, AppName, ReleaseNumber), Arc<Spec>>,
+    /// Each with the revision of the release that it is of: one that was removed and one that was
+    /// made later may have the same number.
+    known: BTreeMap<SpecKey, (Revision, Arc<Spec>)>,
 }
 
 /// What the planner said last, for `status`.
@@ -46,15 +49,19 @@ impl Specs {
                 needed.insert((entry.environment.clone(), entry.app.clone(), entry.release));
             }
         }
-        self.known.retain(|key, _| needed.contains(key));
+        let revision = |key: &SpecKey| view.release(&key.1, key.2).map(|row| row.revision);
+        self.known.retain(|key, (known, _)| {
+            needed.contains(key) && revision(key).is_none_or(|revision| revision == *known)
+        });
         for key in needed {
             if !self.known.contains_key(&key)
+                && let Some(revision) = revision(&key)
                 && let Some(spec) = resolve(view, &key)
             {
-                self.known.insert(key, Arc::new(spec));
+                self.known.insert(key, (revision, Arc::new(spec)));
             }
         }
-        self.known.clone()
+        self.known.iter().map(|(key, (_, spec))| (key.clone(), spec.clone())).collect()
     }
 }
 

@@ -148,6 +148,9 @@ pub struct Age {
     pub age: Millis,
     /// Whether the host's stream crosses a network.
     pub distant: bool,
+    /// Whether its report came by the stream that lives.
+    #[serde(default)]
+    pub reported: bool,
 }
 
 /// What a server knows of one host.
@@ -157,6 +160,8 @@ pub(super) struct HostWords {
     pub(super) connected: bool,
     /// Whether that stream crosses a network.
     pub(super) distant: bool,
+    /// Whether its report came by that stream; else it is of the time before.
+    pub(super) reported: bool,
     /// When the server heard it last.
     pub(super) heard: Instant,
     pub(super) status: Option<Arc<HostStatus>>,
@@ -172,6 +177,7 @@ impl HostWords {
         Self {
             connected: false,
             distant: false,
+            reported: false,
             heard,
             status: None,
             acknowledged: None,
@@ -179,6 +185,11 @@ impl HostWords {
             observed: None,
             holds: Vec::new(),
         }
+    }
+
+    /// The stream is gone.
+    pub(super) fn part(&mut self) {
+        (self.connected, self.reported) = (false, false);
     }
 }
 
@@ -197,7 +208,7 @@ impl Words {
     /// A host's stream ended. Its report stays: it is the newest there is.
     pub(super) fn left(&mut self, host: &HostId) {
         if let Some(words) = self.hosts.get_mut(host) {
-            words.connected = false;
+            words.part();
             words.acknowledged = None;
             words.observed = None;
             words.holds.clear();
@@ -218,8 +229,8 @@ impl Words {
         for age in ages {
             let heard = now.checked_sub(age.age.duration()).unwrap_or(now);
             let words = self.of(&age.host, heard);
-            changed |= !words.connected;
-            words.connected = true;
+            changed |= (words.connected, words.reported) != (true, age.reported);
+            (words.connected, words.reported) = (true, age.reported);
             words.distant = age.distant;
             words.heard = heard.max(words.heard);
         }
@@ -253,6 +264,7 @@ impl Words {
             host: host.clone(),
             age: age(words.heard, now),
             distant: words.distant,
+            reported: words.reported,
         });
         Word::Ages { hosts: hosts.collect(), server }
     }
