@@ -21,7 +21,7 @@ use super::world::World;
 /// What a planner saw may be so old when its write arrives.
 const STALE: u64 = 4_000;
 
-/// A planner's write arrives so long after it saw the cluster, where the network is as it should be.
+/// A planner's write arrives so long after it saw the cluster where the network is well.
 const ON_ITS_WAY: u64 = 300;
 
 /// An address is not given to another app for so long, but for what writing takes.

@@ -44,8 +44,8 @@ impl Handout {
         }
     }
 
-    /// A host that is taken for dead comes back by a new stream, on which it says anew what it runs:
-    /// the silence of a dead one's stream would be noticed much later.
+    /// A host that is taken for dead comes back by a new stream, on which it says anew what it
+    /// runs: the silence of a dead one's stream would be noticed much later.
     fn part(&mut self, core: &Core, view: &View) {
         let down = view.hosts.values().filter(|row| row.is_down()).map(|row| row.name.clone());
         let down: BTreeSet<HostId> = down.collect();
