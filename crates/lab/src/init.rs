@@ -58,13 +58,15 @@ pub fn outer(lab: &Lab, name: &str, first: &[String]) -> Result<(), LabError> {
     unsafe { rustix::thread::unshare_unsafe(all) }
         .map_err(LabError::system(format!("make the namespaces of {name}")))?;
     group.settle()?;
+    // The child, which shares our mounts, puts its own in that place as soon as it runs.
+    let proc = fs::File::open("/proc").map_err(|source| not_started(name, source))?;
     let child = Command::new("/proc/self/exe")
         .arg0("freehold")
         .args(first)
         .stdin(Stdio::null())
         .spawn()
         .map_err(|source| not_started(name, source))?;
-    let init = i32::try_from(child.id()).ok().and_then(Process::of);
+    let init = i32::try_from(child.id()).ok().and_then(|pid| Process::within(&proc, pid));
     let init = init.ok_or_else(|| not_started(name, io::ErrorKind::NotFound.into()))?;
     machine::started(lab, name, init)
 }

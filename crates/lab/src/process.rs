@@ -2,9 +2,11 @@
 //! the time of its start, since numbers come again.
 
 use std::fs;
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use rustix::fs::{Mode, OFlags, openat};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +22,15 @@ impl Process {
     /// The process that has that number now.
     pub(crate) fn of(pid: i32) -> Option<Self> {
         let (state, start) = stat(pid)?;
+        (state != 'Z').then_some(Self { pid, start })
+    }
+
+    /// The process that has that number in a `/proc` which was opened earlier: what is mounted
+    /// there may be another machine's by now.
+    pub(crate) fn within(proc: &fs::File, pid: i32) -> Option<Self> {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        let stat = openat(proc, format!("{pid}/stat"), flags, Mode::empty()).ok()?;
+        let (state, start) = parsed(&io::read_to_string(fs::File::from(stat)).ok()?)?;
         (state != 'Z').then_some(Self { pid, start })
     }
 
@@ -53,7 +64,10 @@ impl Process {
 
 /// State and start time of a process.
 fn stat(pid: i32) -> Option<(char, u64)> {
-    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    parsed(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+}
+
+fn parsed(text: &str) -> Option<(char, u64)> {
     // The name in parentheses may hold anything.
     let mut fields = text.rsplit_once(')')?.1.split_whitespace();
     let state = fields.next()?.chars().next()?;

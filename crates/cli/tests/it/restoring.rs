@@ -6,7 +6,7 @@ use rustix::process::{Signal, geteuid};
 use api::authority::Phase;
 use pki::CaBundle;
 
-use crate::rotation::{Host, authority, connected};
+use crate::rotation::{Host, alone_on_the_network, authority, connected};
 use crate::servers::{Cluster, addresses};
 use crate::world::text;
 
@@ -37,6 +37,7 @@ fn a_lost_cluster_begins_again_and_locks_nobody_out() {
     if !root {
         eprintln!("partly skipped: needs root to run an agent");
     }
+    let _alone = alone_on_the_network();
     let Some(mut old) = two_servers() else { return };
     let mut host = Host::join(&old, "rb1");
     if root {

@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::servers::Cluster;
+use super::world::first_report;
 
 /// Hosts' addresses; servers are on 127.0.0.1.
 fn address(n: u8) -> Ipv4Addr {
@@ -50,6 +51,7 @@ impl Machine {
         let core = core.clone();
         Self(tokio::spawn(async move {
             let (_end, _frames) = Agents::connect(&core, &host, true);
+            core.agents.gathered.report(first_report(&host));
             let beats = async {
                 loop {
                     beat.send_replace(Instant::now());

@@ -14,7 +14,7 @@ use server::core::{Agents, Change, CommitError, Election, Term};
 use store::MemoryStore;
 
 use super::severed::Severed;
-use super::world::{Trust, World};
+use super::world::{Trust, World, first_report};
 
 /// Leadership ten times as fast as by default, so that a take-over is soon.
 pub(super) fn fast() -> Lead {
@@ -240,6 +240,13 @@ async fn a_silent_host_is_down_when_observers_on_any_server_say_so_and_back_when
     // It comes back to a server that does not lead.
     let third = &cluster.servers[2].core;
     let _back = Agents::connect(third, &victim, true);
+    for _ in 0..20 {
+        beat(true);
+        third.agents.gathered.heard(&victim);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        assert!(down(), "it has not said what it runs");
+    }
+    third.agents.gathered.report(first_report(&victim));
     let mut tries = 0;
     while down() {
         beat(true);

@@ -310,17 +310,9 @@ async fn environments(core: &Core) {
     core.commit(change).await.unwrap();
 }
 
-/// Reads its stream, moves each instance one state on every few milliseconds, and reports.
-async fn run_agent(
-    core: Arc<Core>,
-    host: HostId,
-    broken: Arc<Mutex<BTreeSet<u32>>>,
-    stop: CancellationToken,
-) {
-    let (_end, mut frames) = Agents::connect(&core, &host, true);
-    let mut decoder = Decoder::new();
-    let mut assignment = Assignment::empty(host.clone());
-    let mut status = HostStatus {
+/// What a host with room reports when it begins.
+pub(crate) fn first_report(host: &HostId) -> HostStatus {
+    HostStatus {
         host: host.clone(),
         generation: Generation(0),
         capacity: Capacity {
@@ -333,7 +325,20 @@ async fn run_agent(
         version: "test".into(),
         instances: Vec::new(),
         images: Vec::new(),
-    };
+    }
+}
+
+/// Reads its stream, moves each instance one state on every few milliseconds, and reports.
+async fn run_agent(
+    core: Arc<Core>,
+    host: HostId,
+    broken: Arc<Mutex<BTreeSet<u32>>>,
+    stop: CancellationToken,
+) {
+    let (_end, mut frames) = Agents::connect(&core, &host, true);
+    let mut decoder = Decoder::new();
+    let mut assignment = Assignment::empty(host.clone());
+    let mut status = first_report(&host);
     core.agents.gathered.report(status.clone());
     loop {
         tokio::select! {
