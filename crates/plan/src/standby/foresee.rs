@@ -70,6 +70,17 @@ fn losses(snapshot: &Snapshot) -> Vec<BTreeSet<HostId>> {
     losses
 }
 
+/// The order in which lost instances are replaced: those that matter most first.
+fn rank(
+    snapshot: &Snapshot,
+    entry: &Entry,
+) -> (std::cmp::Reverse<u16>, Place, api::id::InstanceId) {
+    let place = (entry.environment.clone(), entry.app.clone());
+    let spec = snapshot.spec(&place, entry.release);
+    let priority = spec.map_or(0, |spec| spec.priority.0);
+    (std::cmp::Reverse(priority), place, entry.instance.clone())
+}
+
 struct Play<'a> {
     snapshot: &'a Snapshot,
     pool: Pool,
@@ -112,13 +123,7 @@ impl<'a> Play<'a> {
             play.count(host, entry);
         }
         for (host, entries) in &mut play.entries {
-            let rank = |entry: &&Entry| {
-                let place = (entry.environment.clone(), entry.app.clone());
-                let spec = snapshot.spec(&place, entry.release);
-                let priority = spec.map_or(0, |spec| spec.priority.0);
-                (std::cmp::Reverse(priority), place, entry.instance.clone())
-            };
-            entries.sort_by_cached_key(rank);
+            entries.sort_by_cached_key(|entry| rank(snapshot, entry));
             play.room.entry(host.clone()).or_default();
         }
         for host in snapshot.hosts.keys() {
@@ -156,6 +161,8 @@ impl<'a> Play<'a> {
             let here = self.entries.get(host).into_iter().flatten();
             entries.extend(here.map(|entry| (host.clone(), *entry)));
         }
+        // Their work is replaced in one order, whichever of them it was on.
+        entries.sort_by_cached_key(|(_, entry)| rank(self.snapshot, entry));
         for (host, entry) in &entries {
             let place = (entry.environment.clone(), entry.app.clone());
             let (number, need) = (self.number(&place), self.need(&place, entry.release));

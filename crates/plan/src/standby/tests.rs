@@ -122,8 +122,15 @@ fn settle(snapshot: &mut Snapshot) -> BTreeSet<(HostId, InstanceId)> {
     let mut placed = BTreeSet::new();
     for _ in 0..50 {
         let outcome = reconcile(snapshot, Timestamp(1_000_000), &mut ids);
+        let up = snapshot.entries().filter(|(host, _)| !snapshot.is_down(host));
+        let up: BTreeSet<InstanceId> = up.map(|(_, entry)| entry.instance.clone()).collect();
         for new in &outcome.placed {
-            placed.insert((new.host.clone(), new.instance.clone()));
+            let write = outcome.writes.iter().find(|write| write.host == new.host).unwrap();
+            let replaced = &write.entry(&new.instance).unwrap().replaces;
+            // One that is moved for an even spread has time to fetch its image.
+            if !replaced.as_ref().is_some_and(|replaced| up.contains(replaced)) {
+                placed.insert((new.host.clone(), new.instance.clone()));
+            }
         }
         for (place, address) in &outcome.services {
             snapshot.services.insert(place.clone(), *address);
