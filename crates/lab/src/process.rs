@@ -21,8 +21,7 @@ pub(crate) struct Process {
 impl Process {
     /// The process that has that number now.
     pub(crate) fn of(pid: i32) -> Option<Self> {
-        let (state, start) = stat(pid)?;
-        (state != 'Z').then_some(Self { pid, start })
+        Self::shown(pid, &fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
     }
 
     /// The process that has that number in a `/proc` which was opened earlier: what is mounted
@@ -30,7 +29,12 @@ impl Process {
     pub(crate) fn within(proc: &fs::File, pid: i32) -> Option<Self> {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC;
         let stat = openat(proc, format!("{pid}/stat"), flags, Mode::empty()).ok()?;
-        let (state, start) = parsed(&io::read_to_string(fs::File::from(stat)).ok()?)?;
+        Self::shown(pid, &io::read_to_string(fs::File::from(stat)).ok()?)
+    }
+
+    /// What its `stat` says; none of one that has ended.
+    fn shown(pid: i32, stat: &str) -> Option<Self> {
+        let (state, start) = parsed(stat)?;
         (state != 'Z').then_some(Self { pid, start })
     }
 
@@ -63,10 +67,6 @@ impl Process {
 }
 
 /// State and start time of a process.
-fn stat(pid: i32) -> Option<(char, u64)> {
-    parsed(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
-}
-
 fn parsed(text: &str) -> Option<(char, u64)> {
     // The name in parentheses may hold anything.
     let mut fields = text.rsplit_once(')')?.1.split_whitespace();

@@ -42,34 +42,28 @@ pub(super) fn load(vault: &Vault) -> Result<Kept, AgentError> {
         vips: vault.load("vips")?,
         serve: vault.load("serve")?,
         // Without it nothing is probed until a server says whom.
-        observe: vault.load("observe").unwrap_or_else(|error| {
-            tracing::warn!(error = told(&error), "the list of hosts to probe is lost");
-            None
-        }),
+        observe: or_none(vault, "observe", "the list of hosts to probe"),
         // Those of the configuration remain.
-        servers: vault.load("servers").unwrap_or_else(|error| {
-            tracing::warn!(error = told(&error), "the list of servers is lost");
-            None
-        }),
+        servers: or_none(vault, "servers", "the list of servers"),
         // The file of the authorities remains.
-        authorities: vault.load("authorities").unwrap_or_else(|error| {
-            tracing::warn!(error = told(&error), "the generation of the authorities is lost");
-            None
-        }),
+        authorities: or_none(vault, "authorities", "the generation of the authorities"),
         // The command finds it again.
-        domain: vault.load("domain").unwrap_or_else(|error| {
-            tracing::warn!(error = told(&error), "the last failure domain is lost");
-            None
-        }),
+        domain: or_none(vault, "domain", "the last failure domain"),
         // Nothing is fetched ahead of need until a server says what.
-        warm: vault.load("warm").unwrap_or_else(|error| {
-            tracing::warn!(error = told(&error), "the list of images to have is lost");
-            None
-        }),
+        warm: or_none(vault, "warm", "the list of images to have"),
         // Only counts and times: better without than not at all.
-        status: vault.load("status").unwrap_or_else(|error| {
-            tracing::warn!(error = told(&error), "the last report is lost");
-            None
-        }),
+        status: or_none(vault, "status", "the last report"),
+    })
+}
+
+/// Something that the agent can do without: when it cannot be read, that is told.
+fn or_none<T: serde::de::DeserializeOwned>(
+    vault: &Vault,
+    name: &'static str,
+    what: &str,
+) -> Option<T> {
+    vault.load(name).unwrap_or_else(|error| {
+        tracing::warn!(error = told(&error), "{what} is lost");
+        None
     })
 }

@@ -239,9 +239,9 @@ fn assigned(world: &mut World, node: NodeId, new: &Assignment) {
 fn explosion(world: &mut World, added: &[&Entry]) {
     let mut places: Vec<Place> = added.iter().map(|entry| place_of(entry)).collect();
     places.dedup();
+    let late = world.faults.lateness(world.now, ON_ITS_WAY, STALE);
     for place in places {
         let check = &world.check;
-        let late = world.faults.lateness(world.now, ON_ITS_WAY, STALE);
         let up = |host: &HostId| check.is_up(host, world.now.saturating_sub(late));
         let on_hosts = check.assignments.values().filter(|assignment| up(&assignment.host));
         let entries = on_hosts.flat_map(|assignment| &assignment.entries);
@@ -354,10 +354,10 @@ fn availability(world: &mut World, old: &Entry, now: Option<Wanted>) {
 /// An instance is stopped when no host that is not dead has it in its tables any more.
 fn out_of_service(world: &mut World, old: &Entry) {
     let at = world.now;
+    let span = world.faults.lateness(at, ON_ITS_WAY, STALE);
     let mut late = Vec::new();
     for host in 0..world.shape.hosts {
         let name = world.shape.host_name(host);
-        let span = world.faults.lateness(at, ON_ITS_WAY, STALE);
         let down = !world.check.is_up(&name, at.saturating_sub(span));
         let here = world.nodes[world.shape.host(host).0].runs();
         if !down && here && world.machines[host].had_until(old.address, at) + SETTLE > at {

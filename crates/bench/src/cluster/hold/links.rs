@@ -99,7 +99,7 @@ pub(super) fn loss(platform: &mut dyn Platform, pace: Pace) -> Result<Record> {
 }
 
 /// Nothing was to move, and no request to fail.
-fn unmoved(tale: &mut Tale, ended: &Ended) {
+pub(super) fn unmoved(tale: &mut Tale, ended: &Ended) {
     let nothing = Allowed { dead: &BTreeSet::new(), restarted: None, replacements: 0 };
     tale.count("moves", moves(&ended.changes, nothing));
     tale.says_changes(&ended.changes);

@@ -7,9 +7,9 @@ use std::time::Duration;
 use ::lab::Role;
 use anyhow::{Context, Result};
 
-use super::containers::{Allowed, moves};
 use super::control::{documents, lost, teams, write};
 use super::kind::Pace;
+use super::links::unmoved;
 use super::scene::{Scene, or_never};
 use super::tale::Tale;
 use crate::cluster::client::{Sample, now};
@@ -77,13 +77,7 @@ pub(super) fn etcd_loss(platform: &mut dyn Platform, number: usize, pace: Pace) 
     for sample in bad {
         tale.says(sample.sent, format!("a write failed: {:?}", sample.outcome));
     }
-    let nothing = Allowed { dead: &BTreeSet::new(), restarted: None, replacements: 0 };
-    tale.count("moves", moves(&ended.changes, nothing));
-    tale.says_changes(&ended.changes);
-    let seen = ended.seen(tale.zero());
-    tale.count("failed", seen.failed);
-    let zero = tale.zero();
-    ended.failures(&mut tale, zero);
+    unmoved(&mut tale, &ended);
     tale.record(platform)
 }
 
